@@ -1,0 +1,2 @@
+//! The host service: the one place where the parts are put together.
+fn main() {}

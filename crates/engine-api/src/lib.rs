@@ -1,0 +1,1 @@
+//! Docker Engine API and /coracle/* on axum.

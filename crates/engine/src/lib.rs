@@ -1,0 +1,1 @@
+//! Containers, execs and events: the state machines and their database.

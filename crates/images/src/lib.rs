@@ -1,0 +1,1 @@
+//! Images: registry client, content store, layers to EROFS, the layer disk.

@@ -1,0 +1,1 @@
+//! What needs the whole: VM, docker client, desktop.

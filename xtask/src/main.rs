@@ -1,0 +1,2 @@
+//! cargo xtask run | test | vm-image | bench | tidy
+fn main() {}
