@@ -1,1 +1,34 @@
 //! Images: registry client, content store, layers to EROFS, the layer disk.
+//!
+//! ```text
+//! registry ──► partial/<hex> (hash of the blob) ──► blobs/sha256/<hex>        content store, OCI image-layout
+//!      │                └─ bytes ─► gunzip ─► tar (hash of the tar) ─► EROFS ─► layers.raw       layer disk
+//!      └── manifest, configuration ─────────────► blobs/sha256/<hex>
+//!                                        all verified ──► db/images.redb      catalog: what exists
+//! ```
+//!
+//! * A pull is one pass: when the last byte has arrived, been verified and synced, one transaction of
+//!   the catalog makes the image exist. Before that nothing of it exists, after it everything does.
+//! * The guest may have a layer mounted as long as an image names it; so a layer goes in two steps:
+//!   [`Store::remove`] marks it released, [`Store::freed`] (the guest has let go) gives its extents back.
+//! * Registry, layer and archive are hostile input: sizes are bounded, digests verified, nothing of
+//!   theirs becomes a path of the host.
+//!
+//! Must not know: containers, Docker's HTTP, the VM, where the state folder is.
+
+mod catalog;
+mod error;
+mod image;
+mod platform;
+mod progress;
+mod remove;
+mod settings;
+mod store;
+
+pub use error::{Conflict, LayerError, LookupError, PullError, RemoveError, StorageError, TagError};
+pub use image::{Extent, HistoryEntry, Image, Layer};
+pub use platform::{Platform, PlatformError};
+pub use progress::{Progress, ProgressDetail};
+pub use remove::{InUse, Removed};
+pub use settings::{Mirror, RegistrySettings};
+pub use store::Store;
