@@ -1,1 +1,29 @@
 //! The client side of coracled's API, for the CLI, the desktop and the tests.
+//!
+//! ```text
+//! Endpoint ──► Client ──► docker(): bollard, for everything that Docker has a word for
+//!    │            └─────► vm_*, status, doctor, shutdown: the typed /coracle/* calls
+//!    └─ service::ensure starts coracled in the background when nobody answers
+//! ```
+//!
+//! Invariants: what is read from coracled tolerates unknown fields and states, so that an older client
+//! works with a newer service; every call has a deadline, except for reading on in a stream; nothing
+//! here keeps state between calls.
+//!
+//! Must not know: any crate of the engine. The types below are this side's own reading of the API.
+
+mod client;
+mod endpoint;
+mod error;
+mod http;
+mod report;
+mod service;
+mod vm;
+
+pub use bollard;
+pub use client::{Client, VmWatch};
+pub use endpoint::{Endpoint, EndpointError};
+pub use error::{CallError, StartServiceError};
+pub use report::{ContainerCounts, Doctor, Finding, Guest, ImageCounts, Level, Report, Service};
+pub use service::ServiceLaunch;
+pub use vm::VmStatus;

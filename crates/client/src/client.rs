@@ -1,0 +1,147 @@
+//! The calls.
+
+use std::time::Duration;
+
+use bollard::{ClientVersion, Docker};
+use futures::Stream;
+use hyper::Method;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    CallError, Doctor, Endpoint, Report, StartServiceError, VmStatus,
+    http::{self, Lines},
+    service::{self, ServiceLaunch},
+};
+
+/// What answers from memory.
+const SHORT: Duration = Duration::from_secs(10);
+/// What probes the machine.
+const PROBE: Duration = Duration::from_secs(60);
+/// A boot with every accelerator tried in turn.
+const BOOT: Duration = Duration::from_secs(300);
+/// Docker's own default for a call. It covers the wait for a head, never that for a stream's next item.
+const DOCKER_SECONDS: u64 = 300;
+/// The newest API version whose requests this client writes.
+const DOCKER_API: ClientVersion = ClientVersion { major_version: 1, minor_version: 51 };
+
+/// A coracled that answered once. Cheap to clone; each call opens its own connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    endpoint: Endpoint,
+    api: (usize, usize),
+}
+
+impl Client {
+    /// Connects to a coracled that runs already.
+    pub async fn connect(endpoint: Endpoint) -> Result<Self, CallError> {
+        let answer = http::send(&endpoint.socket(), Method::GET, "/_ping", SHORT).await?;
+        let served = answer.headers.get("api-version").and_then(|value| parse_api(value.to_str().ok()?));
+        let ours = (DOCKER_API.major_version, DOCKER_API.minor_version);
+        Ok(Self { endpoint, api: served.map_or(ours, |served| served.min(ours)) })
+    }
+
+    /// Connects, and starts coracled in the background first if nobody answers.
+    pub async fn ensure_service(endpoint: Endpoint) -> Result<Self, StartServiceError> {
+        service::ensure(endpoint, &ServiceLaunch::default()).await
+    }
+
+    /// As [`Client::ensure_service`], with the program and the patience chosen by the caller.
+    pub async fn ensure_service_with(
+        endpoint: Endpoint,
+        launch: &ServiceLaunch,
+    ) -> Result<Self, StartServiceError> {
+        service::ensure(endpoint, launch).await
+    }
+
+    /// Where this coracled lives.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// A Docker client on coracled's socket, speaking the API version that both sides know.
+    pub fn docker(&self) -> Result<Docker, CallError> {
+        let version = ClientVersion { major_version: self.api.0, minor_version: self.api.1 };
+        let socket = self.endpoint.socket();
+        Ok(Docker::connect_with_local(&socket.to_string_lossy(), DOCKER_SECONDS, &version)?)
+    }
+
+    /// The VM's present state.
+    pub async fn vm_status(&self) -> Result<VmStatus, CallError> {
+        self.call(Method::GET, "/coracle/vm", SHORT).await
+    }
+
+    /// Boots the VM and waits for its agent.
+    pub async fn vm_start(&self) -> Result<VmStatus, CallError> {
+        self.call(Method::POST, "/coracle/vm/start", BOOT).await
+    }
+
+    /// Stops containers and VM.
+    pub async fn vm_stop(&self) -> Result<VmStatus, CallError> {
+        self.call(Method::POST, "/coracle/vm/stop", BOOT).await
+    }
+
+    /// Stops and boots.
+    pub async fn vm_restart(&self) -> Result<VmStatus, CallError> {
+        self.call(Method::POST, "/coracle/vm/restart", BOOT).await
+    }
+
+    /// Forgets which accelerators do not work here.
+    pub async fn vm_reprobe(&self) -> Result<VmStatus, CallError> {
+        self.call(Method::POST, "/coracle/vm/reprobe", BOOT).await
+    }
+
+    /// The VM's state now and at each change.
+    pub async fn vm_watch(&self) -> Result<VmWatch, CallError> {
+        let answer = http::send(&self.endpoint.socket(), Method::GET, "/coracle/vm/events", SHORT).await?;
+        Ok(VmWatch { lines: answer.into_lines() })
+    }
+
+    /// Everything at one glance.
+    pub async fn status(&self) -> Result<Report, CallError> {
+        self.call(Method::GET, "/coracle/status", PROBE).await
+    }
+
+    /// What is wrong with this machine, and what would help.
+    pub async fn doctor(&self) -> Result<Doctor, CallError> {
+        self.call(Method::GET, "/coracle/doctor", PROBE).await
+    }
+
+    /// Stops coracled; the VM lives on unless `stop_vm`.
+    pub async fn shutdown(&self, stop_vm: bool) -> Result<(), CallError> {
+        let path = if stop_vm { "/coracle/shutdown?vm=stop" } else { "/coracle/shutdown" };
+        http::send(&self.endpoint.socket(), Method::POST, path, BOOT).await.map(drop)
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        deadline: Duration,
+    ) -> Result<T, CallError> {
+        http::send(&self.endpoint.socket(), method, path, deadline).await?.json(deadline).await
+    }
+}
+
+/// The VM's state as it changes. Dropping it hangs up.
+pub struct VmWatch {
+    lines: Lines,
+}
+
+impl VmWatch {
+    /// The next state, first the present one; none when coracled has gone.
+    pub async fn next(&mut self) -> Result<Option<VmStatus>, CallError> {
+        self.lines.next().await
+    }
+
+    /// As a stream, which ends after the first error.
+    pub fn into_stream(self) -> impl Stream<Item = Result<VmStatus, CallError>> + Send {
+        futures::stream::try_unfold(self, |mut watch| async move {
+            Ok(watch.next().await?.map(|status| (status, watch)))
+        })
+    }
+}
+
+fn parse_api(text: &str) -> Option<(usize, usize)> {
+    let (major, minor) = text.trim().split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
