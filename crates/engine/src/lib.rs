@@ -1,1 +1,36 @@
 //! Containers, execs and events: the state machines and their database.
+//!
+//! ```text
+//!  engine-api ──► Engine ──► one task per container ──► database    every change is stored before it is answered
+//!                   │              │        ▲      └──► agent       (vmm::Agent: gRPC, byte streams)
+//!                   │              │        └── session task: the agent's events, sorted by container
+//!                   │              └── watch: the container as others see it (list, inspect, wait)
+//!                   └──► images::Store
+//!
+//!  created ──► running ◄──► paused         running/paused ──► exited ──► running
+//!     │           ▲  │                     any but running ──► removing ──► (gone) or dead
+//!     └─ start ───┘  └──► restarting ──► running
+//! ```
+//!
+//! Invariants: a container's record changes in its own task alone; which change is allowed is a pure
+//! function ([`state`]); no lock is held across an await; an exit is stored before the agent is told to
+//! forget it, so that it is reported exactly once whatever dies in between.
+//!
+//! Must not know: HTTP, how images are fetched or stored, how a VM is run.
+
+mod db;
+mod engine;
+mod error;
+mod machine;
+mod options;
+mod streams;
+
+pub use db::DbError;
+pub use engine::{Engine, EngineConfig, OpenError};
+pub use error::{Error, ErrorKind};
+pub use machine::{Machine, MachineError, Presence};
+pub use options::{
+    AttachOptions, Counts, EventFilters, ExecStart, ListOptions, LogsOptions, RemoveOptions, StopOptions,
+    WaitCondition, WaitExit,
+};
+pub use streams::{Attached, Logs, Output, StdinError, StdinWriter};

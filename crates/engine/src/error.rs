@@ -1,0 +1,309 @@
+//! What goes wrong, in Docker Engine's words: clients print these texts, and some read them.
+
+use types::DigestError;
+
+/// What sort of failure it is; `engine-api` turns it into an HTTP status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// 400
+    InvalidParameter,
+    /// 404
+    NotFound,
+    /// 409
+    Conflict,
+    /// 304
+    NotModified,
+    /// 501
+    NotImplemented,
+    /// 500
+    System,
+    /// 503
+    Unavailable,
+}
+
+/// Why an operation failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No container of that name or id.
+    #[error("No such container: {0}")]
+    NoSuchContainer(String),
+    /// An id prefix that fits several.
+    #[error("multiple IDs found with provided prefix: {0}")]
+    Ambiguous(String),
+    /// No image of that name or id.
+    #[error("No such image: {0}")]
+    NoSuchImage(String),
+    /// No exec of that id.
+    #[error("No such exec instance: {0}")]
+    NoSuchExec(String),
+    /// An argument that cannot be understood.
+    #[error("{0}")]
+    Invalid(Invalid),
+    /// Something that Docker can do and Coracle cannot yet.
+    #[error("{field} is not supported by Coracle yet{}", detail(.given))]
+    Unsupported {
+        /// The API's field.
+        field: &'static str,
+        /// What was asked for.
+        given: String,
+    },
+    /// The name is taken.
+    #[error(
+        "Conflict. The container name \"/{name}\" is already in use by container \"{holder}\". \
+         You have to remove (or rename) that container to be able to reuse that name."
+    )]
+    NameInUse {
+        /// Without its slash.
+        name: String,
+        /// The id of who has it.
+        holder: String,
+    },
+    /// The new name is the old one.
+    #[error("Renaming a container with the same name as its current name")]
+    SameName,
+    /// Not in the state that the operation needs.
+    #[error("{0}")]
+    State(StateConflict),
+    /// Already as asked for.
+    #[error("Container {0} is already {1}")]
+    NotModified(String, &'static str),
+    /// An image that containers use, or with several names.
+    #[error("{0}")]
+    ImageConflict(String),
+    /// The process could not be started.
+    #[error("{0}")]
+    Start(StartFailure),
+    /// The VM is off and is not started for this.
+    #[error("the VM is off: {0}. Start it with `coracle vm start`")]
+    VmOff(&'static str),
+    /// The VM did not come up.
+    #[error(transparent)]
+    Machine(#[from] crate::MachineError),
+    /// The agent did not do it, for a reason that Docker has no word for.
+    #[error("{doing}: the VM's agent answered: {message}")]
+    Agent {
+        /// What was under way.
+        doing: &'static str,
+        /// The agent's text.
+        message: String,
+    },
+    /// A byte stream to the VM could not be opened.
+    #[error("{doing}: {message}")]
+    Stream {
+        /// What was under way.
+        doing: &'static str,
+        /// Why.
+        message: String,
+    },
+    /// The agent did not answer in time.
+    #[error("{doing}: the VM's agent did not answer within {seconds} s")]
+    Deadline {
+        /// What was under way.
+        doing: &'static str,
+        /// How long it was given.
+        seconds: u64,
+    },
+    /// The container did not end, even after SIGKILL.
+    #[error("cannot stop container: {0}: tried to kill container, but did not receive an exit event")]
+    Unkillable(String),
+    /// The log driver keeps nothing.
+    #[error("configured logging driver does not support reading")]
+    LogsUnreadable,
+    /// The database did not take a change.
+    #[error(transparent)]
+    Database(#[from] crate::db::DbError),
+    /// The image store failed.
+    #[error(transparent)]
+    Images(std::sync::Arc<ImagesError>),
+    /// The engine is shutting down.
+    #[error("the service is shutting down")]
+    ShuttingDown,
+}
+
+/// What of the image store can come through here.
+#[derive(Debug, thiserror::Error)]
+pub enum ImagesError {
+    /// From a lookup.
+    #[error(transparent)]
+    Lookup(images::LookupError),
+    /// From a pull.
+    #[error(transparent)]
+    Pull(images::PullError),
+    /// From a removal.
+    #[error(transparent)]
+    Remove(images::RemoveError),
+}
+
+/// An argument that cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Invalid {
+    /// Against `[a-zA-Z0-9][a-zA-Z0-9_.-]+`.
+    #[error("Invalid container name ({0}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")]
+    Name(String),
+    /// A rename to nothing.
+    #[error("Neither old nor new names may be empty")]
+    EmptyName,
+    /// Neither image nor request says what to run.
+    #[error("no command specified")]
+    NoCommand,
+    /// An exec of nothing.
+    #[error("No exec command specified")]
+    NoExecCommand,
+    /// No image named.
+    #[error("no image specified")]
+    NoImage,
+    /// A signal's name or number.
+    #[error("invalid signal: {0}")]
+    Signal(String),
+    /// A filter that Docker does not know.
+    #[error("invalid filter '{0}'")]
+    Filter(String),
+    /// A filter's value.
+    #[error("invalid filter '{filter}={value}'")]
+    FilterValue {
+        /// Which.
+        filter: String,
+        /// What it was given.
+        value: String,
+    },
+    /// Any other field.
+    #[error("invalid {field}: {given}: {why}")]
+    Field {
+        /// The API's field.
+        field: &'static str,
+        /// What it was given.
+        given: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// An image reference.
+    #[error("{0}")]
+    Reference(#[from] types::ReferenceError),
+    /// A digest.
+    #[error("{0}")]
+    Digest(#[from] DigestError),
+}
+
+/// Not in the state that the operation needs; `name` is as the caller wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateConflict {
+    /// For exec, resize, pause.
+    #[error("container {0} is not running")]
+    NotRunning(String),
+    /// For kill.
+    #[error("cannot kill container: {name}: container {id} is not running")]
+    KillNotRunning {
+        /// As the caller wrote it.
+        name: String,
+        /// The id.
+        id: String,
+    },
+    /// For exec and start.
+    #[error("Container {0} is paused, unpause the container before exec")]
+    ExecPaused(String),
+    /// For start.
+    #[error("cannot start a paused container, try unpause instead")]
+    StartPaused,
+    /// For attach.
+    #[error("container {0} is paused, unpause the container before attach")]
+    AttachPaused(String),
+    /// For pause.
+    #[error("Container {0} is already paused")]
+    AlreadyPaused(String),
+    /// For unpause.
+    #[error("Container {0} is not paused")]
+    NotPaused(String),
+    /// For pause and exec.
+    #[error("Container {0} is restarting, wait until the container is running")]
+    Restarting(String),
+    /// For everything.
+    #[error("container is marked for removal and cannot be started")]
+    MarkedForRemoval,
+    /// For a second remove.
+    #[error("removal of container {0} is already in progress")]
+    RemovalInProgress(String),
+    /// For a remove without force.
+    #[error(
+        "cannot remove container \"{name}\": container is {state}: stop the container before removing or \
+         force remove"
+    )]
+    RemoveRunning {
+        /// With its slash.
+        name: String,
+        /// `running`, `paused` or `restarting`.
+        state: &'static str,
+    },
+    /// For a second start.
+    #[error("exec {0} has already been started")]
+    ExecStarted(String),
+    /// For a resize of an exec that ended.
+    #[error("exec process {0} is not running")]
+    ExecNotRunning(String),
+    /// For any operation on a container whose removal failed.
+    #[error("container {0} is dead: its removal failed; remove it again")]
+    Dead(String),
+}
+
+/// The process could not be started; the text holds what Docker's clients look for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{prefix}{message}")]
+pub struct StartFailure {
+    /// Exit code that the container is left with: 127, 126 or 128.
+    pub code: i64,
+    /// What could not be done.
+    pub(crate) prefix: &'static str,
+    /// Why.
+    pub message: String,
+    pub(crate) kind: ErrorKind,
+}
+
+impl Error {
+    /// What sort of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoSuchContainer(_) | Self::NoSuchImage(_) | Self::NoSuchExec(_) => ErrorKind::NotFound,
+            Self::Ambiguous(_) | Self::Invalid(_) | Self::SameName => ErrorKind::InvalidParameter,
+            Self::Unsupported { .. } | Self::LogsUnreadable => ErrorKind::NotImplemented,
+            Self::NameInUse { .. } | Self::State(_) | Self::ImageConflict(_) => ErrorKind::Conflict,
+            Self::NotModified(..) => ErrorKind::NotModified,
+            Self::Start(failure) => failure.kind,
+            Self::VmOff(_) | Self::Machine(_) | Self::ShuttingDown => ErrorKind::Unavailable,
+            Self::Images(error) => error.kind(),
+            Self::Agent { .. }
+            | Self::Stream { .. }
+            | Self::Deadline { .. }
+            | Self::Unkillable(_)
+            | Self::Database(_) => ErrorKind::System,
+        }
+    }
+}
+
+impl ImagesError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Lookup(_) => ErrorKind::NotFound,
+            Self::Pull(_) => ErrorKind::System,
+            Self::Remove(_) => ErrorKind::Conflict,
+        }
+    }
+}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+impl From<StateConflict> for Error {
+    fn from(conflict: StateConflict) -> Self {
+        Self::State(conflict)
+    }
+}
+
+fn detail(given: &str) -> String {
+    if given.is_empty() { String::new() } else { format!(" (got {given:?})") }
+}

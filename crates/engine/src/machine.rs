@@ -1,0 +1,80 @@
+//! What the engine asks of the VM, and nothing more.
+
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream, StreamExt as _};
+use tokio::sync::watch;
+
+/// What is known of the VM.
+#[derive(Debug, Clone)]
+pub enum Presence {
+    /// Coming up, being re-attached or repaired: containers that ran may still run.
+    Unknown,
+    /// Off or dead: nothing runs.
+    Down {
+        /// For people.
+        reason: String,
+    },
+    /// The agent answers.
+    Up(vmm::Agent),
+}
+
+/// Why there is no agent.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(transparent)]
+pub struct MachineError(#[from] pub vmm::StartError);
+
+/// The VM, as the engine sees it.
+#[async_trait]
+pub trait Machine: Send + Sync {
+    /// The agent, after starting the VM when need be.
+    async fn ensure_running(&self) -> Result<vmm::Agent, MachineError>;
+    /// The agent, if the VM runs.
+    fn agent(&self) -> Option<vmm::Agent>;
+    /// What is known now, then each change. Ends when nobody runs the VM any more (it may live on).
+    fn presence(&self) -> BoxStream<'static, Presence>;
+}
+
+#[async_trait]
+impl Machine for vmm::Vm {
+    async fn ensure_running(&self) -> Result<vmm::Agent, MachineError> {
+        Ok(self.ensure_running().await?)
+    }
+
+    fn agent(&self) -> Option<vmm::Agent> {
+        self.agent()
+    }
+
+    fn presence(&self) -> BoxStream<'static, Presence> {
+        struct Watched {
+            status: watch::Receiver<vmm::Status>,
+            agents: watch::Receiver<Option<vmm::Agent>>,
+            first: bool,
+        }
+        let watched = Watched { status: self.subscribe(), agents: self.agents(), first: true };
+        stream::unfold(watched, |mut w| async move {
+            if !std::mem::take(&mut w.first) {
+                let changed = tokio::select! {
+                    changed = w.status.changed() => changed,
+                    changed = w.agents.changed() => changed,
+                };
+                changed.ok()?;
+            }
+            let presence = view(&w.status.borrow_and_update(), w.agents.borrow_and_update().clone());
+            Some((presence, w))
+        })
+        .boxed()
+    }
+}
+
+fn view(status: &vmm::Status, agent: Option<vmm::Agent>) -> Presence {
+    if let Some(agent) = agent {
+        return Presence::Up(agent);
+    }
+    match status {
+        vmm::Status::Off => Presence::Down { reason: "the VM was stopped".to_owned() },
+        vmm::Status::Failed { reason, .. } => Presence::Down { reason: format!("the VM failed: {reason}") },
+        vmm::Status::Booting { .. } | vmm::Status::Running { .. } | vmm::Status::Stopping => {
+            Presence::Unknown
+        }
+    }
+}
