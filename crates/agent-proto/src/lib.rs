@@ -23,6 +23,7 @@ pub use frame::{FrameError, read_frame, write_frame};
 #[allow(
     missing_docs,
     clippy::all,
+    clippy::allow_attributes_without_reason,
     unreachable_pub,
     reason = "generated; the .proto file is the documentation"
 )]

@@ -4,6 +4,8 @@
 //! real VM; here `serial` runs over an in-memory wire and `vhost-user` against a stand-in for the daemon's
 //! unix-socket protocol.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::sync::Arc;
