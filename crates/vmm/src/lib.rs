@@ -1,1 +1,26 @@
-//! Virtual machines: the Hypervisor trait, the QEMU backend driven by QMP, and the task that owns a VM's life.
+//! Virtual machines: the `Hypervisor` trait, the QEMU backend driven by QMP, and the task that owns a
+//! VM's life.
+//!
+//! ```text
+//!   Vm (handle) ──commands──► owner task ──► Hypervisor ──► Machine (a live QEMU and its vsock daemon)
+//!      ▲                         │                              │
+//!      └── watch: Status, Agent ─┴──────── transport ───────────┘──► Agent (gRPC, byte streams)
+//! ```
+//!
+//! One task owns every transition (`owner`), and which transition follows is a pure function (`policy`).
+//! A VM outlives the process that started it: `record` is what a later one re-attaches by.
+//!
+//! This crate knows neither containers nor images nor Docker; disks are files to it.
+
+mod agent;
+mod config;
+mod error;
+mod owner;
+mod status;
+mod vm;
+
+pub use agent::{Agent, ConnectError, OpenError};
+pub use config::{Accelerator, Choice, RestartPolicy, VmConfig};
+pub use error::{StartError, StopError};
+pub use status::{Capabilities, Finding, Level, Stage, Status, Timings, Verdict};
+pub use vm::Vm;

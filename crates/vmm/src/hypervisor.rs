@@ -1,0 +1,241 @@
+//! What a hypervisor backend offers: three small interfaces' worth of machine, without its life's policy.
+//!
+//! A backend makes a machine and keeps it whole; when to do which is the owner task's business.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use transport::{Kind, Transport};
+
+use crate::{Accelerator, Capabilities, Record};
+
+/// What to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineSpec {
+    /// Uncompressed kernel with a PVH entry.
+    pub kernel: PathBuf,
+    /// Initial RAM disk with the agent.
+    pub initramfs: PathBuf,
+    /// Guest root with the tools, read-only.
+    pub root_disk: PathBuf,
+    /// Layer disk, read-only.
+    pub layer_disk: PathBuf,
+    /// Data disk.
+    pub data_disk: PathBuf,
+    /// Guest memory.
+    pub memory_mib: u64,
+    /// Virtual processors.
+    pub cpus: u32,
+    /// What runs it.
+    pub accelerator: Accelerator,
+    /// How host and guest speak.
+    pub transport: Kind,
+    /// Private folder for sockets.
+    pub run_dir: PathBuf,
+    /// The guest's console is appended to it.
+    pub console_log: PathBuf,
+    /// Let the kernel talk from its first moment on, so that silence means that nothing runs.
+    pub talkative: bool,
+}
+
+/// What befalls a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MachineEvent {
+    /// The hypervisor's process is gone.
+    Exited {
+        /// How it ended, as far as is known.
+        how: String,
+    },
+    /// The helper that carries the transport is gone; the guest lives.
+    LinkLost {
+        /// How it ended, as far as is known.
+        how: String,
+    },
+}
+
+/// Why no machine came to be. Nothing is left behind.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// A file that the machine is made of is missing.
+    #[error("{what} is missing: {}", path.display())]
+    Missing {
+        /// Which part.
+        what: &'static str,
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// A file or folder could not be made.
+    #[error("cannot prepare {}", path.display())]
+    Prepare {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Unix socket names are short.
+    #[error("the path {} is too long for a socket; choose a shorter CORACLE_HOME", path.display())]
+    SocketPath {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A program did not start.
+    #[error("cannot start {}", program.display())]
+    Program {
+        /// Which.
+        program: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A helper started and ended or stayed silent.
+    #[error("{program} did not get ready: {detail}")]
+    Helper {
+        /// Which.
+        program: &'static str,
+        /// Its last words.
+        detail: String,
+    },
+    /// The hypervisor ended before its control socket answered.
+    #[error("QEMU ended at once: {detail}")]
+    Died {
+        /// Its last words.
+        detail: String,
+    },
+    /// The control socket.
+    #[error("QEMU's control socket does not answer")]
+    Control(#[source] std::io::Error),
+    /// The transport.
+    #[error("cannot listen for the guest's hello")]
+    Listen(#[from] transport::ListenError),
+    /// This backend or system lacks it.
+    #[error("transport {0} does not exist here")]
+    Transport(Kind),
+}
+
+/// Why a recorded machine was not taken over. What was left of it has been removed.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// None of it lives.
+    #[error("the recorded VM is gone")]
+    Gone,
+    /// It lives but does not answer.
+    #[error("the recorded VM (pid {pid}) does not answer on its control socket")]
+    Silent {
+        /// The hypervisor's.
+        pid: u32,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// The link could not be repaired.
+    #[error("the recorded VM's transport is beyond repair")]
+    Link(#[from] RepairError),
+    /// Re-attachment needs process identities, which this system does not give.
+    #[error("re-attachment is not supported on this system")]
+    Unsupported,
+}
+
+/// Why the link to the guest could not be replaced.
+#[derive(Debug, thiserror::Error)]
+pub enum RepairError {
+    /// A control command failed.
+    #[error("control command {command} failed: {detail}")]
+    Control {
+        /// Which.
+        command: &'static str,
+        /// Why.
+        detail: String,
+    },
+    /// The guest did not let go of the old device.
+    #[error("the guest did not let go of its vsock device within {0:?}")]
+    Unplug(Duration),
+    /// The helper.
+    #[error("the link's helper did not start")]
+    Helper(#[from] SpawnError),
+    /// Nothing to repair with this transport.
+    #[error("transport {0} has no helper to replace")]
+    Nothing(Kind),
+}
+
+/// Something that did not go well while a machine was being removed. Removal goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum StopTrouble {
+    /// It had to be killed.
+    #[error("{program} (pid {pid}) did not end by itself and was killed")]
+    Killed {
+        /// Which.
+        program: &'static str,
+        /// Its.
+        pid: u32,
+    },
+    /// It could not even be killed.
+    #[error("{program} (pid {pid}) cannot be killed")]
+    Immortal {
+        /// Which.
+        program: &'static str,
+        /// Its.
+        pid: u32,
+    },
+    /// A file stays behind.
+    #[error("cannot remove {}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Makes machines.
+#[async_trait]
+pub trait Hypervisor: Send + Sync + std::fmt::Debug {
+    /// What there is and what it can do. Remembered until `forget`.
+    ///
+    /// # Errors
+    /// For people: why there is no hypervisor.
+    async fn capabilities(&self) -> Result<Capabilities, String>;
+
+    /// Drops what `capabilities` remembers.
+    fn forget(&self);
+
+    /// The accelerators to try on this system, best first; the reason where one cannot even be tried.
+    fn accelerators(&self) -> Vec<(Accelerator, Result<(), String>)>;
+
+    /// The transports, best first; the reason where one cannot be used.
+    fn transports(&self) -> Vec<(Kind, Result<(), String>)>;
+
+    /// Where `kind` meets the guest of a machine with this run folder; usable before the machine exists.
+    fn transport(&self, kind: Kind, run_dir: &std::path::Path) -> Option<Arc<dyn Transport>>;
+
+    /// Makes a machine and lets it run. Cancelling (dropping the future) leaves no process behind.
+    ///
+    /// # Errors
+    /// Any [`SpawnError`].
+    async fn spawn(&self, spec: &MachineSpec) -> Result<Box<dyn Machine>, SpawnError>;
+
+    /// Takes over a machine that an earlier process recorded, and repairs its link when need be.
+    ///
+    /// # Errors
+    /// Any [`AttachError`]; then nothing of that machine is left.
+    async fn attach(&self, record: Record) -> Result<Box<dyn Machine>, AttachError>;
+}
+
+/// A live machine. Dropping it neither stops it nor removes its record: it waits to be attached again.
+#[async_trait]
+pub trait Machine: Send {
+    /// Identity, for a later `attach`.
+    fn record(&self) -> &Record;
+
+    /// The next thing that befalls it. Cancel-safe.
+    async fn event(&mut self) -> MachineEvent;
+
+    /// Replaces the helper that carries the transport; the guest notices a device that goes and comes.
+    ///
+    /// # Errors
+    /// Any [`RepairError`].
+    async fn repair_link(&mut self) -> Result<(), RepairError>;
+
+    /// Waits until the hypervisor has ended by itself, at most `patience`, then ends it, hard if need be, and
+    /// its helpers; removes sockets and the record. Goes on after each trouble and returns all.
+    async fn remove(&mut self, patience: Duration) -> Vec<StopTrouble>;
+}

@@ -1,0 +1,82 @@
+//! A process that may outlive us and may not be our child: its identity, its end, its killing.
+//!
+//! Invariant: signals go only to the very process that was recorded; on Linux a pidfd holds on to it, so that a
+//! recycled pid is out of reach.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod other;
+mod spawn;
+
+use std::time::Duration;
+
+#[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(not(target_os = "linux"))]
+use other as system;
+
+use crate::ProcessId;
+pub(crate) use spawn::spawn;
+pub(crate) use system::host_boot_id;
+
+/// How hard to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    Terminate,
+    Kill,
+}
+
+/// A live process, ours or adopted.
+#[derive(Debug)]
+pub(crate) struct Process {
+    id: ProcessId,
+    /// Present when it is our child: its exit status is then known, and it gets reaped.
+    child: Option<tokio::process::Child>,
+    watch: system::Watch,
+}
+
+impl Process {
+    /// Holds on to a child just started.
+    pub(crate) fn of_child(child: tokio::process::Child) -> std::io::Result<Self> {
+        let pid = child.id().ok_or(std::io::ErrorKind::NotFound)?;
+        let (watch, start_ticks) = system::Watch::open(pid)?;
+        Ok(Self { id: ProcessId { pid, start_ticks }, child: Some(child), watch })
+    }
+
+    /// Holds on to a recorded process; `None` when it has ended.
+    pub(crate) fn adopt(id: ProcessId) -> Option<Self> {
+        // The pidfd comes first: whatever start time is read afterwards belongs to the process it holds.
+        let (watch, start_ticks) = system::Watch::open(id.pid).ok()?;
+        (start_ticks == id.start_ticks).then_some(Self { id, child: None, watch })
+    }
+
+    pub(crate) fn id(&self) -> ProcessId {
+        self.id
+    }
+
+    /// Waits for its end and says how it ended. Cancel-safe.
+    pub(crate) async fn ended(&mut self) -> String {
+        match &mut self.child {
+            Some(child) => match child.wait().await {
+                Ok(status) => status.to_string(),
+                Err(error) => format!("exit status unknown: {error}"),
+            },
+            None => {
+                self.watch.ended().await;
+                "it was not our child, so its exit status is unknown".into()
+            }
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        if let Err(error) = self.watch.signal(self.id.pid, signal) {
+            tracing::debug!(pid = self.id.pid, ?signal, %error, "signal not delivered");
+        }
+    }
+
+    /// Waits at most `patience` for its end.
+    pub(crate) async fn ends_within(&mut self, patience: Duration) -> bool {
+        tokio::time::timeout(patience, self.ended()).await.is_ok()
+    }
+}

@@ -1,0 +1,55 @@
+//! Starting a process that outlives us: own session, no stdin, output to a file.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+
+use super::Process;
+
+/// Starts `program` detached from our session, so that neither a terminal's signals nor our death reach it.
+/// Its output is appended to `output`.
+pub(crate) fn spawn(program: &Path, arguments: &[OsString], output: &Path) -> io::Result<Process> {
+    let output = File::options().create(true).append(true).open(output)?;
+    let mut command = tokio::process::Command::new(program);
+    command
+        .args(arguments)
+        .current_dir(std::path::absolute("/").unwrap_or_else(|_| ".".into()))
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .kill_on_drop(false);
+    sys::own_session(&mut command);
+    let mut child = command.spawn()?;
+    match child.id() {
+        Some(_) => Process::of_child(child),
+        None => {
+            let _ = child.start_kill();
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+}
+
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "setsid between fork and exec")]
+mod sys {
+    pub(super) fn own_session(command: &mut tokio::process::Command) {
+        // SAFETY: the closure runs between fork and exec and makes one system call; it neither allocates nor locks.
+        unsafe {
+            command.pre_exec(|| {
+                rustix::process::setsid()?;
+                Ok(())
+            });
+        }
+    }
+}
+
+#[cfg(windows)]
+mod sys {
+    pub(super) fn own_session(command: &mut tokio::process::Command) {
+        /// `CREATE_NEW_PROCESS_GROUP | CREATE_NO_WINDOW` (`processthreadsapi.h`)
+        const FLAGS: u32 = 0x0000_0200 | 0x0800_0000;
+        command.creation_flags(FLAGS);
+    }
+}

@@ -1,0 +1,113 @@
+//! The handle to the one VM: commands to its owner task and views of its state.
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    Agent, Finding, StartError, Status, StopError, VmConfig,
+    owner::{self, Command},
+};
+
+/// The VM. Cheap to clone; when the last clone is dropped the VM lives on, as after [`Vm::detach`].
+#[derive(Clone, Debug)]
+pub struct Vm {
+    commands: mpsc::Sender<Command>,
+    status: watch::Receiver<Status>,
+    agent: watch::Receiver<Option<Agent>>,
+    findings: watch::Receiver<Vec<Finding>>,
+}
+
+impl Vm {
+    /// Takes charge of the VM that `config` describes, with QEMU. A VM that an earlier coracled left is
+    /// re-attached in the background: until that is known the status is `Booting` with stage `Reattaching`.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[must_use]
+    pub fn new(config: VmConfig) -> Self {
+        let (commands, received) = mpsc::channel(32);
+        let views = owner::spawn(config, received);
+        Self { commands, status: views.status, agent: views.agent, findings: views.findings }
+    }
+
+    /// The running VM's agent, after starting the VM when need be.
+    ///
+    /// # Errors
+    /// Why it does not run.
+    pub async fn ensure_running(&self) -> Result<Agent, StartError> {
+        if let Some(agent) = self.agent() {
+            return Ok(agent);
+        }
+        self.ask(Command::Start).await.unwrap_or(Err(StartError::Detached))
+    }
+
+    /// The agent, if the VM runs.
+    #[must_use]
+    pub fn agent(&self) -> Option<Agent> {
+        self.agent.borrow().clone()
+    }
+
+    /// Follows the agent: a new handle after each boot and each restart of the agent, `None` while there is none.
+    #[must_use]
+    pub fn agents(&self) -> watch::Receiver<Option<Agent>> {
+        self.agent.clone()
+    }
+
+    /// The state now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// Follows the state.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Starts the VM; at once done when it runs.
+    ///
+    /// # Errors
+    /// Why it does not run.
+    pub async fn start(&self) -> Result<(), StartError> {
+        self.ensure_running().await.map(drop)
+    }
+
+    /// Stops the VM through its agent, hard after a deadline; at once done when it is off.
+    ///
+    /// # Errors
+    /// [`StopError::Unclean`] when it is down but not in good order.
+    pub async fn stop(&self) -> Result<(), StopError> {
+        self.ask(Command::Stop).await.unwrap_or(Err(StopError::Detached))
+    }
+
+    /// Stops and starts the VM.
+    ///
+    /// # Errors
+    /// Why it does not run again. Trouble while stopping is logged.
+    pub async fn restart(&self) -> Result<(), StartError> {
+        self.ask(Command::Restart).await.unwrap_or(Err(StartError::Detached)).map(drop)
+    }
+
+    /// Forgets what is known of accelerators and of QEMU; the next start tries them anew.
+    pub async fn reprobe(&self) {
+        let _ = self.ask(Command::Reprobe).await;
+    }
+
+    /// Lets go of the VM, which lives on for the next coracled to re-attach. All later commands fail.
+    pub async fn detach(&self) {
+        let _ = self.ask(Command::Detach).await;
+    }
+
+    /// What is known of the hypervisor, its accelerators, the transport and the helper programs.
+    #[must_use]
+    pub fn doctor(&self) -> Vec<Finding> {
+        self.findings.borrow().clone()
+    }
+
+    /// `None` when the owner has ended.
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(command(answer)).await.ok()?;
+        answered.await.ok()
+    }
+}
