@@ -1,1 +1,26 @@
-//! Docker Engine API and /coracle/* on axum.
+//! Docker's Engine API, and `/coracle/*` for what Docker has no word for, on axum.
+//!
+//! ```text
+//! listen (unix socket 0600, named pipe) ──► serve (connection, version, span) ──► routes/* ──► engine, vmm
+//!                                                                        hijack ◄────┘ attach, exec
+//! ```
+//!
+//! One file per route family in `routes`. This crate adapts HTTP and JSON to the engine: it takes no
+//! decision about containers, keeps no state of them and knows no VM beyond its handle. What a client
+//! sends is tolerated where Docker Engine tolerates it; what Coracle cannot do answers 501 and says so.
+
+mod body;
+mod detach;
+mod error;
+mod hijack;
+mod listen;
+mod params;
+mod routes;
+mod serve;
+mod state;
+mod streams;
+mod version;
+
+pub use listen::{BindError, Connection, Listener};
+pub use serve::serve;
+pub use state::{Api, Service};

@@ -1,0 +1,168 @@
+//! `/info`: true values where there are any, and honest ones where Docker Engine has something else.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use axum::Json;
+use axum::extract::State;
+use bollard_stubs::models::{
+    IndexInfo, LocalNodeState, PluginsInfo, RegistryServiceConfig, Runtime, SwarmInfo, SystemInfo,
+    SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum,
+};
+use images::RegistrySettings;
+
+use crate::state::Api;
+
+/// How long the guest may take to tell its figures; without an answer the VM's settings stand in.
+const GUEST_DEADLINE: Duration = Duration::from_secs(2);
+
+pub(super) async fn info(State(api): State<Api>) -> Json<SystemInfo> {
+    let counts = api.engine.counts();
+    let images = api.engine.images().list().await;
+    let guest = guest(&api).await;
+    let status = api.vm.status();
+    let kernel = match &status {
+        vmm::Status::Running { kernel, .. } => kernel.clone(),
+        _ => String::new(),
+    };
+    let count = |n: usize| i64::try_from(n).ok();
+    let some = |text: &str| Some(text.to_owned());
+    Json(SystemInfo {
+        id: Some(api.service.id.clone()),
+        containers: count(counts.running + counts.paused + counts.stopped),
+        containers_running: count(counts.running),
+        containers_paused: count(counts.paused),
+        containers_stopped: count(counts.stopped),
+        images: count(images.len()),
+        driver: some("overlay2"),
+        driver_status: Some(vec![
+            vec!["Lower file system".to_owned(), "erofs".to_owned()],
+            vec!["Upper file system".to_owned(), "ext4".to_owned()],
+            vec!["VM".to_owned(), describe(&status)],
+        ]),
+        docker_root_dir: Some(api.service.home.display().to_string()),
+        plugins: Some(PluginsInfo {
+            volume: Some(vec![]),
+            network: Some(vec![]),
+            authorization: Some(vec![]),
+            log: Some(vec!["json-file".to_owned(), "none".to_owned()]),
+        }),
+        memory_limit: Some(true),
+        swap_limit: Some(true),
+        cpu_cfs_period: Some(true),
+        cpu_cfs_quota: Some(true),
+        cpu_shares: Some(true),
+        cpu_set: Some(true),
+        pids_limit: Some(true),
+        // cgroup v2 has no such switch.
+        oom_kill_disable: Some(false),
+        ipv4_forwarding: Some(true),
+        debug: Some(tracing::enabled!(tracing::Level::DEBUG)),
+        system_time: Some(now()),
+        logging_driver: some("json-file"),
+        cgroup_driver: Some(SystemInfoCgroupDriverEnum::CGROUPFS),
+        cgroup_version: Some(SystemInfoCgroupVersionEnum::_2),
+        kernel_version: Some(kernel),
+        operating_system: Some(format!("Coracle {} (Debian 13 kernel)", api.service.version)),
+        os_version: some(""),
+        os_type: some("linux"),
+        architecture: some(std::env::consts::ARCH),
+        ncpu: guest.as_ref().map(|guest| i64::from(guest.cpus)).or_else(|| host_cpus()),
+        mem_total: Some(
+            guest.as_ref().map_or(0, |guest| i64::try_from(guest.mem_total_bytes).unwrap_or(i64::MAX)),
+        ),
+        index_server_address: some("https://index.docker.io/v1/"),
+        registry_config: Some(registries(&api.service.registries)),
+        http_proxy: some(""),
+        https_proxy: some(""),
+        no_proxy: some(""),
+        name: some("coracle"),
+        labels: Some(vec![]),
+        experimental_build: Some(false),
+        server_version: Some(api.service.version.clone()),
+        runtimes: Some(HashMap::from([
+            ("container".to_owned(), Runtime::default()),
+            ("runc".to_owned(), Runtime::default()),
+            ("io.containerd.runc.v2".to_owned(), Runtime::default()),
+        ])),
+        default_runtime: some("container"),
+        swarm: Some(SwarmInfo {
+            node_id: some(""),
+            node_addr: some(""),
+            local_node_state: Some(LocalNodeState::INACTIVE),
+            control_available: Some(false),
+            error: some(""),
+            remote_managers: None,
+            ..SwarmInfo::default()
+        }),
+        // Containers outlive coracled: that is what Docker calls live restore.
+        live_restore_enabled: Some(true),
+        security_options: Some(vec!["name=seccomp,profile=builtin".to_owned(), "name=cgroupns".to_owned()]),
+        warnings: Some(api.service.warnings.clone()),
+        ..SystemInfo::default()
+    })
+}
+
+/// What the guest says of itself, if it answers.
+pub(super) async fn guest(api: &Api) -> Option<agent_proto::v1::InfoReply> {
+    let mut grpc = api.vm.agent()?.grpc();
+    let asked = tokio::time::timeout(GUEST_DEADLINE, grpc.info(agent_proto::v1::InfoRequest {})).await;
+    match asked {
+        Ok(Ok(reply)) => Some(reply.into_inner()),
+        Ok(Err(status)) => {
+            tracing::debug!(%status, "the guest gave no figures");
+            None
+        }
+        Err(_) => {
+            tracing::debug!("the guest gave no figures in time");
+            None
+        }
+    }
+}
+
+fn describe(status: &vmm::Status) -> String {
+    match status {
+        vmm::Status::Running { accelerator, .. } => format!("running ({accelerator})"),
+        other => other.word().to_owned(),
+    }
+}
+
+fn host_cpus() -> Option<i64> {
+    i64::try_from(std::thread::available_parallelism().ok()?.get()).ok()
+}
+
+fn registries(settings: &RegistrySettings) -> RegistryServiceConfig {
+    let hub: Vec<String> = settings
+        .mirrors
+        .iter()
+        .filter(|mirror| mirror.of == "docker.io")
+        .map(|mirror| mirror.url.clone())
+        .collect();
+    let mut index = HashMap::from([(
+        "docker.io".to_owned(),
+        IndexInfo {
+            name: Some("docker.io".to_owned()),
+            mirrors: Some(hub.clone()),
+            secure: Some(true),
+            official: Some(true),
+        },
+    )]);
+    for host in &settings.insecure_registries {
+        let entry = IndexInfo {
+            name: Some(host.clone()),
+            mirrors: Some(vec![]),
+            secure: Some(false),
+            official: Some(false),
+        };
+        index.insert(host.clone(), entry);
+    }
+    RegistryServiceConfig {
+        insecure_registry_cidrs: Some(vec!["::1/128".to_owned(), "127.0.0.0/8".to_owned()]),
+        index_configs: Some(index),
+        mirrors: Some(hub),
+    }
+}
+
+fn now() -> String {
+    jiff::Timestamp::try_from(SystemTime::now()).map_or_else(|_| String::new(), |now| now.to_string())
+}

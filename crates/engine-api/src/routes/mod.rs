@@ -1,0 +1,38 @@
+//! The routes, one file per family, and what answers where there is none.
+
+mod attach;
+mod containers;
+mod coracle;
+mod events;
+mod exec;
+mod images;
+mod info;
+mod lifecycle;
+mod logs;
+mod missing;
+mod pull;
+mod system;
+mod wait;
+
+use axum::Router;
+
+use crate::state::Api;
+
+/// All routes, without a version in front.
+pub(crate) fn router(api: Api) -> Router {
+    Router::new()
+        .merge(system::routes())
+        .merge(events::routes())
+        .merge(images::routes())
+        .merge(pull::routes())
+        .merge(containers::routes())
+        .merge(lifecycle::routes())
+        .merge(wait::routes())
+        .merge(logs::routes())
+        .merge(attach::routes())
+        .merge(exec::routes())
+        .merge(coracle::routes())
+        .fallback(missing::answer)
+        .method_not_allowed_fallback(missing::answer)
+        .with_state(api)
+}
