@@ -1,0 +1,27 @@
+//! `fallocate(FALLOC_FL_PUNCH_HOLE)`.
+
+use std::fs::File;
+use std::io;
+
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
+
+use crate::layer_disk::Extent;
+
+/// Files are sparse by themselves here.
+pub(in super::super) fn make_sparse(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
+/// `Unsupported` where the file system cannot.
+pub(in super::super) fn punch_hole(file: &File, extent: Extent) -> io::Result<()> {
+    let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    let (Ok(offset), Ok(length)) = (extent.offset_bytes.try_into(), extent.length_bytes.try_into()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    match fallocate(file, flags, offset, length) {
+        Ok(()) => Ok(()),
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Err(io::ErrorKind::Unsupported.into()),
+        Err(errno) => Err(errno.into()),
+    }
+}
