@@ -68,7 +68,9 @@ pub struct StdinWriter {
 }
 
 impl StdinWriter {
-    pub(crate) fn new(stream: Stream) -> Self {
+    /// Writes to a stream that the agent opened as `Input`.
+    #[must_use]
+    pub fn new(stream: Stream) -> Self {
         Self { stream, frame: Vec::new() }
     }
 
