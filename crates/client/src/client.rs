@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bollard::{ClientVersion, Docker};
+use bollard::{ClientVersion, Docker, models::ContainerWaitResponse};
 use futures::Stream;
 use hyper::Method;
 use serde::de::DeserializeOwned;
@@ -112,6 +112,14 @@ impl Client {
         http::send(&self.endpoint.socket(), Method::POST, path, BOOT).await.map(drop)
     }
 
+    /// Waits for a container: returns once coracled has taken the request, so that a start after it cannot
+    /// be missed. `condition` is Docker's: `not-running`, `next-exit` or `removed`.
+    pub async fn container_wait(&self, id: &str, condition: &str) -> Result<ContainerWait, CallError> {
+        let path = format!("/containers/{id}/wait?condition={condition}");
+        let answer = http::send(&self.endpoint.socket(), Method::POST, &path, SHORT).await?;
+        Ok(ContainerWait { lines: answer.into_lines() })
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -119,6 +127,18 @@ impl Client {
         deadline: Duration,
     ) -> Result<T, CallError> {
         http::send(&self.endpoint.socket(), method, path, deadline).await?.json(deadline).await
+    }
+}
+
+/// A wait that coracled has taken.
+pub struct ContainerWait {
+    lines: Lines,
+}
+
+impl ContainerWait {
+    /// The exit; none when coracled went away first.
+    pub async fn exit(mut self) -> Result<Option<ContainerWaitResponse>, CallError> {
+        self.lines.next().await
     }
 }
 

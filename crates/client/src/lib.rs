@@ -21,7 +21,7 @@ mod service;
 mod vm;
 
 pub use bollard;
-pub use client::{Client, VmWatch};
+pub use client::{Client, ContainerWait, VmWatch};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{CallError, StartServiceError};
 pub use report::{ContainerCounts, Doctor, Finding, Guest, ImageCounts, Level, Report, Service};

@@ -1,0 +1,251 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// Coracle: a light VM that runs containers, and shows what isolates what.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Create a container from an image and start it
+    Run(Run),
+    /// List containers
+    Ps(Ps),
+    /// Print what a container wrote
+    Logs(Logs),
+    /// Run a further command in a running container
+    Exec(Exec),
+    /// Stop containers
+    Stop(Stop),
+    /// Remove containers
+    Rm(Rm),
+    /// Download an image
+    Pull(Pull),
+    /// List images
+    Images(Images),
+    /// Start, stop or look at the virtual machine
+    Vm {
+        #[command(subcommand)]
+        action: Vm,
+    },
+    /// Everything at one glance
+    Status,
+    /// Check this machine and say what would help
+    Doctor,
+    /// Start, stop or look at the host service
+    Service {
+        #[command(subcommand)]
+        action: Service,
+    },
+    /// Make docker's own client use Coracle
+    Context {
+        #[command(subcommand)]
+        action: Context,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Run in the background and print the container's id
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// Keep stdin open
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+    /// Allocate a pseudo-terminal
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    /// Remove the container when it exits
+    #[arg(long)]
+    pub(crate) rm: bool,
+    /// A name for the container
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Set a variable: NAME=VALUE, or NAME to pass this process's own on
+    #[arg(short, long, value_name = "VARIABLE")]
+    pub(crate) env: Vec<String>,
+    /// Working directory inside the container
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) workdir: Option<String>,
+    /// User name or id, and optionally group: USER[:GROUP]
+    #[arg(short, long)]
+    pub(crate) user: Option<String>,
+    /// Overrides the image's entry point
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) entrypoint: Option<String>,
+    /// The container's host name
+    #[arg(long)]
+    pub(crate) hostname: Option<String>,
+    /// Attach a label: KEY[=VALUE]
+    #[arg(short, long)]
+    pub(crate) label: Vec<String>,
+    /// Network: bridge, host or none
+    #[arg(long)]
+    pub(crate) network: Option<String>,
+    /// Restart policy: no, always, unless-stopped or on-failure[:N]
+    #[arg(long, default_value = "no")]
+    pub(crate) restart: String,
+    /// Isolation: container
+    #[arg(long)]
+    pub(crate) runtime: Option<String>,
+    /// Download policy: missing, always or never
+    #[arg(long, default_value = "missing", value_parser = ["missing", "always", "never"])]
+    pub(crate) pull: String,
+    /// The image
+    pub(crate) image: String,
+    /// The command and its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ps {
+    /// Those that do not run, too
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Print ids only
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Keep those that match: KEY=VALUE
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub(crate) filter: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// Go on with what is written from now on
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Begin each line with its time
+    #[arg(short, long)]
+    pub(crate) timestamps: bool,
+    /// Only the last lines
+    #[arg(short = 'n', long, value_name = "LINES", default_value = "all")]
+    pub(crate) tail: String,
+    /// The container
+    pub(crate) container: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Exec {
+    /// Run in the background
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// Keep stdin open
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+    /// Allocate a pseudo-terminal
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    /// Set a variable: NAME=VALUE
+    #[arg(short, long, value_name = "VARIABLE")]
+    pub(crate) env: Vec<String>,
+    /// Working directory
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) workdir: Option<String>,
+    /// User name or id, and optionally group
+    #[arg(short, long)]
+    pub(crate) user: Option<String>,
+    /// Give the command all capabilities
+    #[arg(long)]
+    pub(crate) privileged: bool,
+    /// The container
+    pub(crate) container: String,
+    /// The command and its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Stop {
+    /// Seconds to wait before killing
+    #[arg(short, long, alias = "time", short_alias = 't')]
+    pub(crate) timeout: Option<i32>,
+    /// The containers
+    #[arg(required = true)]
+    pub(crate) containers: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rm {
+    /// Kill a running container first
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Remove its anonymous volumes, too
+    #[arg(short, long)]
+    pub(crate) volumes: bool,
+    /// The containers
+    #[arg(required = true)]
+    pub(crate) containers: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pull {
+    /// Platform, such as linux/amd64
+    #[arg(long)]
+    pub(crate) platform: Option<String>,
+    /// Print nothing but the image's name
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// The image
+    pub(crate) image: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Images {
+    /// Print ids only
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum Vm {
+    /// Boot it
+    Start,
+    /// Stop containers and power off
+    Stop,
+    /// Stop and boot
+    Restart,
+    /// Its state
+    Status,
+    /// Forget which accelerators do not work and try them again at the next start
+    Reprobe,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum Service {
+    /// Start coracled in the background
+    Start,
+    /// Stop coracled; containers go on
+    Stop {
+        /// Stop the VM and its containers, too
+        #[arg(long)]
+        vm: bool,
+    },
+    /// Whether it runs
+    Status,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Context {
+    /// Write the docker context "coracle"
+    Install,
+    /// Remove it
+    Remove,
+    /// Print what DOCKER_HOST would have to be
+    Show,
+}

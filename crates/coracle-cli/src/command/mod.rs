@@ -1,0 +1,43 @@
+//! The verbs, one file per noun.
+
+pub(crate) mod containers;
+pub(crate) mod context;
+pub(crate) mod doctor;
+pub(crate) mod exec;
+pub(crate) mod images;
+pub(crate) mod run;
+pub(crate) mod service;
+pub(crate) mod status;
+pub(crate) mod vm;
+
+use client::{Client, Endpoint};
+
+use crate::exit::Failure;
+
+/// coracled, started when it does not run.
+async fn connect() -> Result<Client, Failure> {
+    Ok(Client::ensure_service(Endpoint::from_env()?).await?)
+}
+
+/// Runs `each` for every name, prints the names that went well, and fails at the end if one did not.
+async fn for_each<F>(
+    names: Vec<String>,
+    out: crate::output::Output,
+    each: impl Fn(String) -> F,
+) -> Result<crate::exit::Exit, Failure>
+where
+    F: Future<Output = Result<(), bollard::errors::Error>>,
+{
+    let mut exit = crate::exit::Exit::OK;
+    for name in names {
+        match each(name.clone()).await {
+            Ok(()) if out.json => crate::output::line(&serde_json::json!({ "container": name }).to_string())?,
+            Ok(()) => crate::output::line(&name)?,
+            Err(error) => {
+                Failure::from(error).print(out.json);
+                exit = crate::exit::Exit::FAILED;
+            }
+        }
+    }
+    Ok(exit)
+}
