@@ -204,8 +204,12 @@ pub trait Hypervisor: Send + Sync + std::fmt::Debug {
     /// The transports, best first; the reason where one cannot be used.
     fn transports(&self) -> Vec<(Kind, Result<(), String>)>;
 
-    /// Where `kind` meets the guest of a machine with this run folder; usable before the machine exists.
-    fn transport(&self, kind: Kind, run_dir: &std::path::Path) -> Option<Arc<dyn Transport>>;
+    /// Where `kind` meets the guest; usable before the machine exists, and the same for one machine after the
+    /// other, because a serial port takes one host at a time.
+    ///
+    /// # Errors
+    /// [`SpawnError::Transport`] when this backend has no such transport.
+    fn transport(&self, kind: Kind) -> Result<Arc<dyn Transport>, SpawnError>;
 
     /// Makes a machine and lets it run. Cancelling (dropping the future) leaves no process behind.
     ///
@@ -225,6 +229,9 @@ pub trait Hypervisor: Send + Sync + std::fmt::Debug {
 pub trait Machine: Send {
     /// Identity, for a later `attach`.
     fn record(&self) -> &Record;
+
+    /// When the hypervisor's process was started; `None` for a machine that was attached.
+    fn started(&self) -> Option<std::time::Instant>;
 
     /// The next thing that befalls it. Cancel-safe.
     async fn event(&mut self) -> MachineEvent;

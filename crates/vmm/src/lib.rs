@@ -1,4 +1,4 @@
-//! Virtual machines: the `Hypervisor` trait, the QEMU backend driven by QMP, and the task that owns a
+//! Virtual machines: the [`Hypervisor`] trait, the QEMU backend driven by QMP, and the task that owns a
 //! VM's life.
 //!
 //! ```text
@@ -14,13 +14,26 @@
 
 mod agent;
 mod config;
+mod console;
+mod doctor;
 mod error;
+mod hypervisor;
 mod owner;
+mod policy;
+mod process;
+mod qemu;
+mod record;
 mod status;
+mod verdicts;
 mod vm;
 
 pub use agent::{Agent, ConnectError, OpenError};
 pub use config::{Accelerator, Choice, RestartPolicy, VmConfig};
 pub use error::{StartError, StopError};
+pub use hypervisor::{
+    AttachError, Hypervisor, Machine, MachineEvent, MachineSpec, RepairError, SpawnError, StopTrouble,
+};
+pub use qemu::Qemu;
+pub use record::{ProcessId, Record};
 pub use status::{Capabilities, Finding, Level, Stage, Status, Timings, Verdict};
 pub use vm::Vm;

@@ -88,7 +88,9 @@ pub(crate) fn candidates(
     }
     let tried: Vec<_> = offered
         .iter()
-        .filter(|(accelerator, offer)| offer.is_ok() && !matches!(verdict(*accelerator), Verdict::Fails { .. }))
+        .filter(|(accelerator, offer)| {
+            offer.is_ok() && !matches!(verdict(*accelerator), Verdict::Fails { .. })
+        })
         .map(|(accelerator, _)| *accelerator)
         .collect();
     if tried.is_empty() {
@@ -126,7 +128,8 @@ mod tests {
         let both = [(Kvm, Ok(())), (Tcg, Ok(()))];
         let no_kvm = [(Kvm, Err("no /dev/kvm".to_owned())), (Tcg, Ok(()))];
         let untried = |_| Verdict::Untried;
-        let kvm_fails = |a| if a == Kvm { Verdict::Fails { reason: String::new() } } else { Verdict::Untried };
+        let kvm_fails =
+            |a| if a == Kvm { Verdict::Fails { reason: String::new() } } else { Verdict::Untried };
         let all_fail = |_| Verdict::Fails { reason: String::new() };
         assert_eq!(candidates(&both, None, untried), Ok(vec![Kvm, Tcg]));
         assert_eq!(candidates(&no_kvm, None, untried), Ok(vec![Tcg]));

@@ -1,9 +1,11 @@
 //! The handle to the one VM: commands to its owner task and views of its state.
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    Agent, Finding, StartError, Status, StopError, VmConfig,
+    Agent, Finding, Hypervisor, Qemu, StartError, Status, StopError, VmConfig,
     owner::{self, Command},
 };
 
@@ -24,8 +26,18 @@ impl Vm {
     /// Outside a tokio runtime.
     #[must_use]
     pub fn new(config: VmConfig) -> Self {
+        let qemu = Arc::new(Qemu::new(&config));
+        Self::with_hypervisor(config, qemu)
+    }
+
+    /// As [`Vm::new`], on any hypervisor.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[must_use]
+    pub fn with_hypervisor(config: VmConfig, hypervisor: Arc<dyn Hypervisor>) -> Self {
         let (commands, received) = mpsc::channel(32);
-        let views = owner::spawn(config, received);
+        let views = owner::spawn(config, hypervisor, received);
         Self { commands, status: views.status, agent: views.agent, findings: views.findings }
     }
 

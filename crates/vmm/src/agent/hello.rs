@@ -15,7 +15,7 @@ const HELLO_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Why a connection to the HELLO port was no hello.
 #[derive(Debug, thiserror::Error)]
-pub enum HelloError {
+pub(crate) enum HelloError {
     /// Another protocol.
     #[error(transparent)]
     Version(#[from] ConnectError),

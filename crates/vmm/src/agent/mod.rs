@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use transport::{Stream, Transport};
 
-#[allow(unused_imports, reason="first cut")] pub(crate) use hello::{HelloError, Hellos};
+pub(crate) use hello::{HelloError, Hellos};
 
 /// How long the agent has to answer a `StreamOpen`: it may have to wait for the guest's disks.
 const OPEN_DEADLINE: Duration = Duration::from_secs(20);
@@ -127,9 +127,18 @@ impl Agent {
     }
 
     /// The agent behind a hello that has just come.
-    pub(crate) fn from_hello(transport: Arc<dyn Transport>, hello: v1::Hello, gone: CancellationToken) -> Self {
+    pub(crate) fn from_hello(
+        transport: Arc<dyn Transport>,
+        hello: v1::Hello,
+        gone: CancellationToken,
+    ) -> Self {
         let channel = channel::open(Arc::clone(&transport), AGENT_PORT, gone.clone());
         Self { inner: Arc::new(Inner { channel, transport, hello, gone }) }
+    }
+
+    /// The agent of the same VM after its restart.
+    pub(crate) fn renewed(&self, hello: v1::Hello) -> Self {
+        Self::from_hello(Arc::clone(&self.inner.transport), hello, self.inner.gone.clone())
     }
 
     /// The gRPC service. Clones share one connection.
@@ -144,7 +153,8 @@ impl Agent {
     /// [`OpenError::Refused`] with the agent's code, or why the agent could not be asked.
     pub async fn open(&self, open: v1::StreamOpen) -> Result<Stream, OpenError> {
         let work = async {
-            let mut stream = channel::dial(&*self.inner.transport, STREAM_PORT).await.map_err(OpenError::Connect)?;
+            let mut stream =
+                channel::dial(&*self.inner.transport, STREAM_PORT).await.map_err(OpenError::Connect)?;
             write_frame(&mut stream, &open).await?;
             let opened: v1::StreamOpened = read_frame(&mut stream).await?;
             match opened.error {
@@ -194,4 +204,3 @@ fn check_version(hello: &v1::Hello) -> Result<(), ConnectError> {
         agent_version: hello.agent_version.chars().take(64).collect(),
     })
 }
-

@@ -5,7 +5,6 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::Signal;
@@ -20,7 +19,7 @@ impl Watch {
         let fd = pidfd_open(pid, PidfdFlags::NONBLOCK)?;
         let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()))?;
         let ticks = start_ticks(&stat).ok_or(io::ErrorKind::NotFound)?;
-        Ok((Self(AsyncFd::with_interest(fd, Interest::READABLE)?), ticks))
+        Ok((Self(sys::watch(fd)?), ticks))
     }
 
     /// A pidfd becomes readable when its process ends.
@@ -39,6 +38,20 @@ impl Watch {
     }
 }
 
+#[allow(unsafe_code, reason = "tokio wants a promise that the descriptor stays the same")]
+mod sys {
+    use std::io;
+    use std::os::fd::OwnedFd;
+
+    use tokio::io::Interest;
+    use tokio::io::unix::AsyncFd;
+
+    pub(super) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+        // SAFETY: an `OwnedFd` is open for as long as it lives and never changes its number.
+        Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
+    }
+}
+
 /// Field 22 of `/proc/PID/stat` (`proc(5)`); `None` for a zombie. Field 2, the name, may hold blanks and
 /// parentheses, so counting begins behind the last one.
 fn start_ticks(stat: &str) -> Option<u64> {
@@ -53,7 +66,8 @@ fn start_ticks(stat: &str) -> Option<u64> {
 
 /// Tells one boot of the host from another.
 pub(crate) fn host_boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(|_| String::new(), |id| id.trim().to_owned())
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map_or_else(|_| String::new(), |id| id.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -1,0 +1,310 @@
+//! From nothing to a greeting agent: choices, disks, one accelerator after the other.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use transport::Kind;
+
+use super::live::Live;
+use crate::agent::{Agent, Hellos};
+use crate::error::chain;
+use crate::process::host_boot_id;
+use crate::verdicts::{Circumstances, Verdicts, candidates};
+use crate::{
+    Accelerator, Choice, Hypervisor, Machine, MachineEvent, MachineSpec, SpawnError, Stage, Status, Timings,
+    Verdict, VmConfig, console,
+};
+
+/// A processor that executes anything at all gets the kernel to speak within this.
+const SILENCE_DEADLINE: Duration = Duration::from_secs(3);
+/// Hello on the host's own processor.
+const HARDWARE_DEADLINE: Duration = Duration::from_secs(20);
+/// Hello under emulation: a loaded machine can take many times the usual three seconds.
+const EMULATION_DEADLINE: Duration = Duration::from_secs(120);
+/// How often a boot's console is looked at, to tell firmware from kernel.
+const CONSOLE_LOOK: Duration = Duration::from_millis(50);
+
+/// Why a boot failed.
+#[derive(Debug)]
+pub(super) struct BootError {
+    pub(super) reason: String,
+    pub(super) console_tail: Vec<String>,
+    pub(super) cancelled: bool,
+}
+
+impl BootError {
+    fn plain(reason: String) -> Self {
+        Self { reason, console_tail: Vec::new(), cancelled: false }
+    }
+}
+
+/// How one accelerator did.
+enum AttemptError {
+    /// The guest did not come up: another accelerator may do better.
+    Guest(String),
+    /// No other accelerator would change it.
+    Fatal(String),
+    Cancelled,
+}
+
+impl From<SpawnError> for AttemptError {
+    fn from(error: SpawnError) -> Self {
+        match error {
+            // A QEMU without the accelerator, or without rights to it, ends at once.
+            SpawnError::Died { .. } => Self::Guest(chain(&error)),
+            _ => Self::Fatal(chain(&error)),
+        }
+    }
+}
+
+/// One boot.
+pub(super) struct Boot {
+    pub(super) config: Arc<VmConfig>,
+    pub(super) hypervisor: Arc<dyn Hypervisor>,
+    pub(super) status: watch::Sender<Status>,
+    pub(super) cancel: CancellationToken,
+    pub(super) began: Instant,
+}
+
+impl Boot {
+    pub(super) async fn run(self) -> Result<Live, BootError> {
+        self.stage(Stage::Probing, None, 1);
+        let capabilities = self.hypervisor.capabilities().await.map_err(BootError::plain)?;
+        tracing::debug!(version = capabilities.version, "hypervisor");
+        let mut verdicts = verdicts(&self.config, &capabilities.version);
+        let named = match self.config.accelerator {
+            Choice::Auto => None,
+            Choice::Named(accelerator) => Some(accelerator),
+        };
+        let accelerators = candidates(&self.hypervisor.accelerators(), named, |a| verdicts.of(a))
+            .map_err(BootError::plain)?;
+        let transport =
+            choose_transport(&*self.hypervisor, self.config.transport).map_err(BootError::plain)?;
+        prepare_disks(&self.config).map_err(|error| BootError::plain(chain(&error)))?;
+
+        let mut failures = Vec::new();
+        for (index, &accelerator) in accelerators.iter().enumerate() {
+            let attempt = u32::try_from(index + 1).unwrap_or(u32::MAX);
+            let proven = matches!(verdicts.of(accelerator), Verdict::Works { .. });
+            match self.attempt(accelerator, transport, attempt, proven).await {
+                Ok(live) => {
+                    verdicts.learn(accelerator, Verdict::Works { hello_ms: live.timings.hello_ms });
+                    return Ok(live);
+                }
+                Err(AttemptError::Guest(reason)) => {
+                    tracing::warn!(%accelerator, reason, "the guest did not come up");
+                    // What has worked is not condemned for one failure: it may be the image or a loaded host.
+                    if accelerator.is_hardware() && !proven {
+                        verdicts.learn(accelerator, Verdict::Fails { reason: reason.clone() });
+                    }
+                    failures.push(format!("{accelerator}: {reason}"));
+                }
+                Err(AttemptError::Fatal(reason)) => {
+                    failures.push(reason);
+                    break;
+                }
+                Err(AttemptError::Cancelled) => {
+                    return Err(BootError {
+                        reason: String::new(),
+                        console_tail: Vec::new(),
+                        cancelled: true,
+                    });
+                }
+            }
+        }
+        Err(BootError {
+            reason: failures.join("; "),
+            console_tail: console::tail(&console_log(&self.config)),
+            cancelled: false,
+        })
+    }
+
+    #[tracing::instrument(skip(self, transport, proven), fields(transport = %transport))]
+    async fn attempt(
+        &self,
+        accelerator: Accelerator,
+        transport: Kind,
+        attempt: u32,
+        proven: bool,
+    ) -> Result<Live, AttemptError> {
+        self.stage(Stage::Spawning, Some(accelerator), attempt);
+        let spec = self.spec(accelerator, transport, accelerator.is_hardware() && !proven);
+        console::begin(&spec.console_log)
+            .map_err(|source| SpawnError::Prepare { path: spec.console_log.clone(), source })?;
+        let link = self.hypervisor.transport(transport)?;
+        let mut hellos = Hellos::listen(&*link).await.map_err(SpawnError::Listen)?;
+        let mut machine = tokio::select! {
+            machine = self.hypervisor.spawn(&spec) => machine?,
+            () = self.cancel.cancelled() => return Err(AttemptError::Cancelled),
+        };
+        let exec = machine.started().unwrap_or_else(Instant::now);
+        let spawned = Instant::now();
+
+        let hello = tokio::select! {
+            hello = self.hello(&spec, attempt, exec, &mut *machine, &mut hellos) => hello,
+            () = self.cancel.cancelled() => Err(AttemptError::Cancelled),
+        };
+        let hello = match hello {
+            Ok(hello) => hello,
+            Err(error) => {
+                for trouble in machine.remove(Duration::ZERO).await {
+                    tracing::debug!(%trouble, "removing a guest that did not come up");
+                }
+                return Err(error);
+            }
+        };
+        let greeted = Instant::now();
+        self.stage(Stage::Hello, Some(accelerator), attempt);
+        let gone = CancellationToken::new();
+        let guest_ms = hello.uptime_ms;
+        let agent = Agent::from_hello(link, hello, gone.clone());
+        let timings = Timings {
+            prepare_ms: millis(exec - self.began),
+            spawn_ms: millis(spawned - exec),
+            hello_ms: millis(greeted - exec),
+            guest_ms,
+            connect_ms: millis(greeted.elapsed()),
+        };
+        let boot_ms = millis(self.began.elapsed());
+        tracing::info!(boot_ms, ?timings, "the VM runs");
+        Ok(Live { machine, hellos, agent, gone, timings, boot_ms, reattached: false })
+    }
+
+    /// Waits for the hello, and for every reason why none will come.
+    async fn hello(
+        &self,
+        spec: &MachineSpec,
+        attempt: u32,
+        exec: Instant,
+        machine: &mut dyn Machine,
+        hellos: &mut Hellos,
+    ) -> Result<agent_proto::v1::Hello, AttemptError> {
+        let mut stage = Stage::Firmware;
+        self.stage(stage, Some(spec.accelerator), attempt);
+        let deadline = if spec.accelerator.is_hardware() { HARDWARE_DEADLINE } else { EMULATION_DEADLINE };
+        let mut look = tokio::time::interval(CONSOLE_LOOK);
+        loop {
+            tokio::select! {
+                // A hello that has come counts, even when the machine has died since.
+                biased;
+                hello = hellos.next() => return hello.map_err(|error| AttemptError::Fatal(chain(&error))),
+                event = machine.event() => return Err(AttemptError::Guest(match event {
+                    MachineEvent::Exited { how } => format!("QEMU ended before the guest's hello ({how})"),
+                    MachineEvent::LinkLost { how } => format!("the vsock daemon ended before the guest's hello ({how})"),
+                })),
+                _ = look.tick() => {
+                    let speaks = console::len(&spec.console_log) > 0;
+                    if speaks && stage == Stage::Firmware {
+                        stage = Stage::Kernel;
+                        self.stage(stage, Some(spec.accelerator), attempt);
+                    }
+                    if spec.talkative && !speaks && exec.elapsed() > SILENCE_DEADLINE {
+                        return Err(AttemptError::Guest(format!(
+                            "the guest executed nothing: no word on its console within {SILENCE_DEADLINE:?}"
+                        )));
+                    }
+                    if exec.elapsed() > deadline {
+                        return Err(AttemptError::Guest(format!("no hello from the guest within {deadline:?}")));
+                    }
+                }
+            }
+        }
+    }
+
+    fn spec(&self, accelerator: Accelerator, transport: Kind, talkative: bool) -> MachineSpec {
+        let config = &*self.config;
+        MachineSpec {
+            kernel: config.assets.join("vmlinux"),
+            initramfs: config.assets.join("initramfs.img"),
+            root_disk: config.assets.join("root.erofs"),
+            layer_disk: config.layer_disk.clone(),
+            data_disk: config.data_disk.clone(),
+            memory_mib: config.memory_mib,
+            cpus: config.cpus,
+            accelerator,
+            transport,
+            run_dir: config.run_dir.clone(),
+            console_log: console_log(config),
+            talkative,
+        }
+    }
+
+    fn stage(&self, stage: Stage, accelerator: Option<Accelerator>, attempt: u32) {
+        let since_unix_ms = super::unix_ms().saturating_sub(millis(self.began.elapsed()));
+        self.status.send_replace(Status::Booting { stage, since_unix_ms, accelerator, attempt });
+    }
+}
+
+pub(super) fn console_log(config: &VmConfig) -> PathBuf {
+    config.log_dir.join("console.log")
+}
+
+pub(super) fn verdict_file(config: &VmConfig) -> PathBuf {
+    config.run_dir.join("accelerators.json")
+}
+
+/// The verdicts for this QEMU, this image and this boot of the host.
+pub(crate) fn verdicts(config: &VmConfig, qemu_version: &str) -> Verdicts {
+    let circumstances = Circumstances {
+        qemu_version: qemu_version.to_owned(),
+        image: image_identity(&config.assets),
+        host_boot_id: host_boot_id(),
+    };
+    Verdicts::load(&verdict_file(config), circumstances)
+}
+
+/// The manifest names every input of the image with its digest, so its own digest stands for all; reading it is
+/// quick where hashing a kernel is not.
+fn image_identity(assets: &Path) -> String {
+    match std::fs::read(assets.join("manifest.json")) {
+        Ok(manifest) => types::Digest::of(&manifest).to_string(),
+        Err(_) => std::fs::metadata(assets.join("vmlinux"))
+            .map_or_else(|_| "none".to_owned(), |meta| format!("{} {:?}", meta.len(), meta.modified().ok())),
+    }
+}
+
+/// # Errors
+/// For people: why there is none.
+pub(crate) fn choose_transport(hypervisor: &dyn Hypervisor, choice: Choice<Kind>) -> Result<Kind, String> {
+    let offered = hypervisor.transports();
+    match choice {
+        Choice::Named(kind) => match offered.into_iter().find(|(k, _)| *k == kind) {
+            Some((_, Ok(()))) => Ok(kind),
+            Some((_, Err(reason))) => Err(format!("transport {kind} cannot be used: {reason}")),
+            None => Err(format!("transport {kind} does not exist on this system")),
+        },
+        Choice::Auto => offered
+            .iter()
+            .find(|(_, offer)| offer.is_ok())
+            .map(|(kind, _)| *kind)
+            .ok_or_else(|| "no transport between host and guest can be used here".to_owned()),
+    }
+}
+
+/// Makes what the VM writes to: sparse files of their full size.
+fn prepare_disks(config: &VmConfig) -> Result<(), SpawnError> {
+    for (path, bytes) in
+        [(&config.layer_disk, VmConfig::LAYER_DISK_BYTES), (&config.data_disk, config.data_disk_bytes)]
+    {
+        let make = || {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            let file = File::options().create(true).write(true).truncate(false).open(path)?;
+            if file.metadata()?.len() == 0 {
+                file.set_len(bytes)?;
+            }
+            Ok(())
+        };
+        make().map_err(|source| SpawnError::Prepare { path: path.clone(), source })?;
+    }
+    Ok(())
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

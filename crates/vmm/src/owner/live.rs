@@ -1,0 +1,117 @@
+//! A running VM and everything that belongs to its life.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::{Agent, Hellos};
+use crate::error::chain;
+use crate::{AttachError, Hypervisor, Machine, Record, Status, StopError, Timings};
+
+/// An attached agent that does not answer within this is taken for dead.
+const ATTACH_DEADLINE: Duration = Duration::from_secs(8);
+/// The agent's answer to Shutdown comes after it has ended the containers.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(12);
+/// From that answer until the guest is off: sync and unmount.
+const POWER_OFF_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A running VM.
+pub(super) struct Live {
+    pub(super) machine: Box<dyn Machine>,
+    pub(super) hellos: Hellos,
+    pub(super) agent: Agent,
+    /// Cancelled when this VM's life ends; its agents watch it.
+    pub(super) gone: CancellationToken,
+    pub(super) timings: Timings,
+    pub(super) boot_ms: u64,
+    pub(super) reattached: bool,
+}
+
+impl Live {
+    /// Takes over what an earlier process left. On failure nothing of it is left.
+    pub(super) async fn attach(hypervisor: Arc<dyn Hypervisor>, record: Record) -> Result<Self, String> {
+        let kind = record.transport;
+        let mut machine = hypervisor.attach(record).await.map_err(|error| match error {
+            AttachError::Gone => error.to_string(),
+            _ => chain(&error),
+        })?;
+        let gone = CancellationToken::new();
+        let reach = async {
+            let link = hypervisor.transport(kind).map_err(|error| chain(&error))?;
+            let hellos = Hellos::listen(&*link).await.map_err(|error| chain(&error))?;
+            let agent =
+                Agent::connect(link, gone.clone(), ATTACH_DEADLINE).await.map_err(|error| chain(&error))?;
+            Ok::<_, String>((hellos, agent))
+        };
+        match reach.await {
+            Ok((hellos, agent)) => Ok(Self {
+                machine,
+                hellos,
+                agent,
+                gone,
+                timings: Timings::default(),
+                boot_ms: 0,
+                reattached: true,
+            }),
+            Err(reason) => {
+                machine.remove(Duration::ZERO).await;
+                Err(reason)
+            }
+        }
+    }
+
+    pub(super) fn status(&self, restarts: u32) -> Status {
+        let record = self.machine.record();
+        let hello = self.agent.hello();
+        Status::Running {
+            boot_ms: self.boot_ms,
+            accelerator: record.accelerator,
+            transport: record.transport,
+            pid: record.qemu.map_or(0, |id| id.pid),
+            boot_id: hello.boot_id.clone(),
+            since_unix_ms: record.since_unix_ms,
+            kernel: hello.kernel_release.clone(),
+            agent_version: hello.agent_version.clone(),
+            timings: self.timings,
+            restarts,
+            reattached: self.reattached,
+        }
+    }
+
+    /// The clean way down: the agent's Shutdown, then ever harder.
+    pub(super) async fn shut_down(mut self) -> Result<(), StopError> {
+        let mut troubles = Vec::new();
+        let mut grpc = self.agent.grpc();
+        let asked = tokio::select! {
+            asked = tokio::time::timeout(SHUTDOWN_DEADLINE, grpc.shutdown(agent_proto::v1::ShutdownRequest {})) => asked,
+            // Off already, perhaps before the answer had left.
+            event = self.machine.event() => {
+                tracing::debug!(?event, "the VM went off while it was asked to");
+                Ok(Ok(tonic::Response::new(agent_proto::v1::ShutdownReply {})))
+            }
+        };
+        let patience = match asked {
+            Ok(Ok(_)) => POWER_OFF_DEADLINE,
+            Ok(Err(status)) => {
+                troubles.push(format!("the agent refused to shut down: {}", status.message()));
+                Duration::ZERO
+            }
+            Err(_) => {
+                troubles.push(format!("the agent did not shut down within {SHUTDOWN_DEADLINE:?}"));
+                Duration::ZERO
+            }
+        };
+        troubles.extend(self.machine.remove(patience).await.iter().map(ToString::to_string));
+        self.gone.cancel();
+        if troubles.is_empty() { Ok(()) } else { Err(StopError::Unclean { troubles }) }
+    }
+
+    /// Removes what a death has left.
+    pub(super) async fn bury(mut self) {
+        self.gone.cancel();
+        for trouble in self.machine.remove(Duration::ZERO).await {
+            tracing::debug!(%trouble, "removing a dead VM");
+        }
+    }
+}

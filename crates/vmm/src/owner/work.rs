@@ -1,0 +1,69 @@
+//! The pieces of work that take the owner more than a moment.
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use super::boot::{Boot, BootError};
+use super::live::Live;
+use crate::policy::Phase;
+use crate::process::host_boot_id;
+use crate::{Hypervisor, Record, RepairError, StopError, VmConfig};
+
+/// Work under way.
+pub(super) struct Work {
+    pub(super) phase: Phase,
+    /// Only a boot heeds it.
+    pub(super) cancel: CancellationToken,
+    pub(super) task: BoxFuture<'static, Outcome>,
+}
+
+/// What came of it.
+pub(super) enum Outcome {
+    Attached(Option<Box<Live>>),
+    Booted(Result<Box<Live>, BootError>),
+    Repaired(Box<Live>, Result<(), RepairError>),
+    Removed(Result<(), StopError>),
+}
+
+impl Work {
+    fn new(phase: Phase, task: impl Future<Output = Outcome> + Send + 'static) -> Self {
+        Self { phase, cancel: CancellationToken::new(), task: task.boxed() }
+    }
+
+    pub(super) fn attach(config: Arc<VmConfig>, hypervisor: Arc<dyn Hypervisor>) -> Self {
+        Self::new(Phase::Attaching, async move {
+            let Some(record) = Record::load(&config.run_dir, &host_boot_id()) else {
+                return Outcome::Attached(None);
+            };
+            match Live::attach(hypervisor, record).await {
+                Ok(live) => {
+                    tracing::info!("re-attached the VM that an earlier coracled left");
+                    Outcome::Attached(Some(Box::new(live)))
+                }
+                Err(reason) => {
+                    tracing::warn!(reason, "nothing re-attached");
+                    Outcome::Attached(None)
+                }
+            }
+        })
+    }
+
+    pub(super) fn boot(boot: Boot, cancel: CancellationToken) -> Self {
+        let work = Self::new(Phase::Booting, boot.run().map(|booted| Outcome::Booted(booted.map(Box::new))));
+        Self { cancel, ..work }
+    }
+
+    pub(super) fn repair(mut live: Box<Live>) -> Self {
+        Self::new(Phase::Repairing, async move {
+            let repaired = live.machine.repair_link().await;
+            Outcome::Repaired(live, repaired)
+        })
+    }
+
+    pub(super) fn remove(live: Live) -> Self {
+        Self::new(Phase::Removing, live.shut_down().map(Outcome::Removed))
+    }
+}

@@ -1,0 +1,272 @@
+//! What a machine looks like to QEMU: a pure function from the specification to arguments.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use transport::Kind;
+
+use super::sockets::Sockets;
+use crate::{Accelerator, MachineSpec};
+
+/// Ids that hot-unplugging and re-plugging refer to.
+pub(super) const LINK_DEVICE: &str = "vsock";
+pub(super) const LINK_CHARDEV: &str = "vsockd";
+pub(super) const LINK_BUS: &str = "link";
+/// The driver behind [`LINK_DEVICE`] with the vsock daemon.
+pub(super) const LINK_DRIVER: &str = "vhost-user-vsock-pci";
+
+/// Root ports left free for devices that come later (host folders).
+const SPARE_PORTS: u32 = 4;
+
+/// The serial transport's port, found by its name in the guest.
+const MUX_PORT: &str = "coracle.mux";
+
+/// Parts of a q35 that no guest of ours uses; each costs the kernel time to probe.
+const OMITTED: &str = "usb=off,sata=off,smbus=off,vmport=off,graphics=off";
+
+/// All arguments, the program's name excluded. `sandbox`: the flags that work here.
+pub(super) fn arguments(spec: &MachineSpec, sandbox: Option<&str>) -> Vec<OsString> {
+    let sockets = Sockets::of(&spec.run_dir);
+    let mut line = Line::default();
+    line.flags(&["-nodefaults", "-no-user-config", "-no-reboot"]);
+    line.option("-name", "coracle").option("-display", "none");
+    if let Some(sandbox) = sandbox {
+        line.option("-sandbox", sandbox);
+    }
+    machine(&mut line, spec);
+    // No BIOS to speak of: qboot jumps into a PVH kernel at once.
+    line.option("-bios", "qboot.rom");
+    line.path("-kernel", &spec.kernel)
+        .path("-initrd", &spec.initramfs)
+        .option("-append", &kernel_arguments(spec));
+    line.chardev("file,id=console,append=on,path=", &spec.console_log, "")
+        .option("-serial", "chardev:console");
+    line.chardev(control_chardev(), &sockets.control(), control_suffix());
+    line.option("-mon", "chardev=qmp,mode=control");
+    line.option("-device", "virtio-rng-pci").option("-device", "virtio-balloon-pci,free-page-reporting=on");
+    line.disk("root", &spec.root_disk, r#""read-only":true,"locking":"off""#);
+    line.disk("layers", &spec.layer_disk, r#""read-only":true,"locking":"off""#);
+    line.disk("data", &spec.data_disk, r#""discard":"unmap""#);
+    line.option("-netdev", "user,id=net").option("-device", "virtio-net-pci,netdev=net,romfile=");
+    link(&mut line, spec, &sockets);
+    for port in 1..=SPARE_PORTS {
+        line.option("-device", &format!("pcie-root-port,id=spare{port},chassis={0},slot={0}", port + 1));
+    }
+    line.0
+}
+
+fn machine(line: &mut Line, spec: &MachineSpec) {
+    let accelerator = match spec.accelerator {
+        Accelerator::Tcg => "tcg,thread=multi",
+        other => other.name(),
+    };
+    let cpu = match spec.accelerator {
+        Accelerator::Kvm | Accelerator::Hvf => "host",
+        Accelerator::Whpx | Accelerator::Tcg => "max",
+    };
+    line.option("-accel", accelerator).option("-cpu", cpu);
+    // Shared memory is what vhost-user needs; only Linux has memfd.
+    if cfg!(target_os = "linux") {
+        let size = spec.memory_mib;
+        line.option("-M", &format!("q35,memory-backend=mem,{OMITTED}"));
+        line.option("-object", &format!("memory-backend-memfd,id=mem,size={size}M,share=on"));
+    } else {
+        line.option("-M", &format!("q35,{OMITTED}"));
+    }
+    line.option("-m", &spec.memory_mib.to_string()).option("-smp", &spec.cpus.to_string());
+}
+
+fn kernel_arguments(spec: &MachineSpec) -> String {
+    let way = match spec.transport {
+        Kind::Serial => "serial",
+        Kind::Vsock | Kind::VhostUser | Kind::Memory => "vsock",
+    };
+    let voice = if spec.talkative { "" } else { " quiet" };
+    format!(
+        "console=ttyS0{voice} panic=-1 8250.nr_uarts=1 random.trust_cpu=on no_timer_check tsc=reliable \
+         cryptomgr.notests audit=0 coracle.transport={way}"
+    )
+}
+
+/// The way to the agent. Behind a root port, so that it can be unplugged.
+fn link(line: &mut Line, spec: &MachineSpec, sockets: &Sockets) {
+    line.option("-device", &format!("pcie-root-port,id={LINK_BUS},chassis=1,slot=1"));
+    match spec.transport {
+        Kind::VhostUser => {
+            line.chardev(&format!("socket,id={LINK_CHARDEV},path="), &sockets.vhost(), "");
+            line.option(
+                "-device",
+                &format!("{LINK_DRIVER},chardev={LINK_CHARDEV},id={LINK_DEVICE},bus={LINK_BUS}"),
+            );
+        }
+        Kind::Vsock => {
+            let cid = sockets.cid();
+            line.option(
+                "-device",
+                &format!("vhost-vsock-pci,guest-cid={cid},id={LINK_DEVICE},bus={LINK_BUS}"),
+            );
+        }
+        Kind::Serial => {
+            line.chardev(mux_chardev(), &sockets.mux(), control_suffix());
+            line.option("-device", &format!("virtio-serial-pci,id={LINK_DEVICE},bus={LINK_BUS},max_ports=2"));
+            line.option(
+                "-device",
+                &format!("virtserialport,bus={LINK_DEVICE}.0,chardev=mux,name={MUX_PORT}"),
+            );
+        }
+        Kind::Memory => {}
+    }
+}
+
+fn control_chardev() -> &'static str {
+    if cfg!(windows) { "pipe,id=qmp,path=" } else { "socket,id=qmp,path=" }
+}
+
+fn mux_chardev() -> &'static str {
+    if cfg!(windows) { "pipe,id=mux,path=" } else { "socket,id=mux,path=" }
+}
+
+fn control_suffix() -> &'static str {
+    if cfg!(windows) { "" } else { ",server=on,wait=off" }
+}
+
+#[derive(Default)]
+struct Line(Vec<OsString>);
+
+impl Line {
+    fn flags(&mut self, flags: &[&str]) {
+        self.0.extend(flags.iter().map(OsString::from));
+    }
+
+    fn option(&mut self, name: &str, value: &str) -> &mut Self {
+        self.0.extend([name.into(), value.into()]);
+        self
+    }
+
+    fn path(&mut self, name: &str, value: &Path) -> &mut Self {
+        self.0.extend([name.into(), value.into()]);
+        self
+    }
+
+    fn chardev(&mut self, before: &str, path: &Path, after: &str) -> &mut Self {
+        self.option("-chardev", &format!("{before}{}{after}", escaped(path)))
+    }
+
+    /// A raw file as a block device that the guest finds by its serial.
+    fn disk(&mut self, name: &str, file: &Path, options: &str) {
+        let file = serde_json::Value::from(file.to_string_lossy());
+        let blockdev =
+            format!(r#"{{"driver":"file","node-name":"disk-{name}","filename":{file},{options}}}"#);
+        self.option("-blockdev", &blockdev)
+            .option("-device", &format!("virtio-blk-pci,drive=disk-{name},serial={name}"));
+    }
+}
+
+/// In QEMU's key=value lists a comma in a value is written twice.
+fn escaped(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    // QEMU's pipes take the name without the prefix that everyone else writes.
+    let path = path.strip_prefix(r"\\.\pipe\").unwrap_or(&path);
+    path.replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(accelerator: Accelerator, transport: Kind) -> MachineSpec {
+        MachineSpec {
+            kernel: "/a/vmlinux".into(),
+            initramfs: "/a/initramfs.img".into(),
+            root_disk: "/a/root.erofs".into(),
+            layer_disk: "/h/images/layers.raw".into(),
+            data_disk: "/h/disks/da\"ta,1.raw".into(),
+            memory_mib: 2048,
+            cpus: 2,
+            accelerator,
+            transport,
+            run_dir: "/h/ru,n/vm".into(),
+            console_log: "/h/log/console.log".into(),
+            talkative: false,
+        }
+    }
+
+    fn text(spec: &MachineSpec, sandbox: Option<&str>) -> String {
+        let arguments: Vec<_> =
+            arguments(spec, sandbox).into_iter().map(|a| a.into_string().unwrap()).collect();
+        format!(" {} ", arguments.join(" "))
+    }
+
+    #[test]
+    fn what_each_choice_brings() {
+        let table: &[(Accelerator, Kind, &[&str], &[&str])] = &[
+            (
+                Accelerator::Tcg,
+                Kind::VhostUser,
+                &[
+                    " -accel tcg,thread=multi -cpu max ",
+                    " -chardev socket,id=vsockd,path=/h/ru,,n/vm/vhost.sock ",
+                    " -device vhost-user-vsock-pci,chardev=vsockd,id=vsock,bus=link ",
+                    " coracle.transport=vsock ",
+                    " -chardev socket,id=qmp,path=/h/ru,,n/vm/qmp.sock,server=on,wait=off ",
+                ],
+                &["virtserialport", "vhost-vsock-pci"],
+            ),
+            (
+                Accelerator::Kvm,
+                Kind::Vsock,
+                &[
+                    " -accel kvm -cpu host ",
+                    " -device vhost-vsock-pci,guest-cid=",
+                    " coracle.transport=vsock ",
+                ],
+                &["vhost-user", "virtserialport"],
+            ),
+            (
+                Accelerator::Tcg,
+                Kind::Serial,
+                &[
+                    " -device virtserialport,bus=vsock.0,chardev=mux,name=coracle.mux ",
+                    " coracle.transport=serial ",
+                    " -chardev socket,id=mux,path=/h/ru,,n/vm/mux.sock,server=on,wait=off ",
+                ],
+                &["vhost"],
+            ),
+        ];
+        for (accelerator, kind, present, absent) in table {
+            let text = text(&spec(*accelerator, *kind), None);
+            for part in *present {
+                assert!(text.contains(part), "{accelerator} {kind}: {part:?} not in {text}");
+            }
+            for part in *absent {
+                assert!(!text.contains(part), "{accelerator} {kind}: {part:?} in {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn disks_survive_hostile_names() {
+        let text = text(&spec(Accelerator::Tcg, Kind::Serial), None);
+        assert!(text.contains(
+            r#"{"driver":"file","node-name":"disk-data","filename":"/h/disks/da\"ta,1.raw","discard":"unmap"}"#
+        ));
+        for serial in ["root", "layers", "data"] {
+            assert!(text.contains(&format!(" virtio-blk-pci,drive=disk-{serial},serial={serial} ")));
+        }
+    }
+
+    #[test]
+    fn the_kernel_speaks_only_when_it_must() {
+        let mut spec = spec(Accelerator::Kvm, Kind::Serial);
+        assert!(text(&spec, None).contains(" quiet "));
+        spec.talkative = true;
+        assert!(!text(&spec, None).contains(" quiet "));
+    }
+
+    #[test]
+    fn the_sandbox_is_as_probed() {
+        let spec = spec(Accelerator::Tcg, Kind::Serial);
+        assert!(text(&spec, Some("on,spawn=deny")).contains(" -sandbox on,spawn=deny "));
+        assert!(!text(&spec, None).contains("-sandbox"));
+    }
+}

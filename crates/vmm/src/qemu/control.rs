@@ -1,0 +1,99 @@
+//! QMP, QEMU's control protocol. One client at a time: a second one waits at the socket.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use qapi::futures::{QapiService, QmpStreamTokio};
+use qapi::qmp::{Event, QmpCommand};
+use tokio::io::{ReadHalf, WriteHalf};
+use tokio::sync::broadcast;
+use tokio_util::task::AbortOnDropHandle;
+
+/// How long a command may take: QEMU answers in milliseconds unless its main loop is stuck.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(5);
+/// Between looks for a socket that is about to appear.
+const LOOK: Duration = Duration::from_millis(5);
+
+#[cfg(unix)]
+type Wire = tokio::net::UnixStream;
+#[cfg(windows)]
+type Wire = tokio::net::windows::named_pipe::NamedPipeClient;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommandError {
+    #[error("QEMU says: {0}")]
+    Refused(String),
+    #[error("no answer within {COMMAND_DEADLINE:?}")]
+    Deadline,
+    #[error("the control connection broke")]
+    Broken(#[source] io::Error),
+}
+
+/// A control connection.
+pub(super) struct Control {
+    service: QapiService<QmpStreamTokio<WriteHalf<Wire>>>,
+    events: broadcast::Sender<Event>,
+    _pump: AbortOnDropHandle<()>,
+}
+
+impl Control {
+    /// Connects as soon as the socket is there. The caller sets the deadline.
+    pub(super) async fn connect(path: &Path) -> io::Result<Self> {
+        let wire = loop {
+            match open(path).await {
+                Ok(wire) => break wire,
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
+                {
+                    tokio::time::sleep(LOOK).await;
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        let stream = QmpStreamTokio::<ReadHalf<Wire>>::open(wire).await?.negotiate().await?;
+        let (service, mut incoming) = stream.into_parts();
+        let (events, _) = broadcast::channel(64);
+        let sender = events.clone();
+        let pump = tokio::spawn(async move {
+            while let Some(event) = incoming.next().await {
+                match event {
+                    Ok(event) => {
+                        tracing::debug!(?event, "QEMU event");
+                        let _ = sender.send(event);
+                    }
+                    // An event that a newer QEMU has and our bindings lack.
+                    Err(error) => tracing::debug!(%error, "QEMU event not understood"),
+                }
+            }
+        });
+        Ok(Self { service, events, _pump: AbortOnDropHandle::new(pump) })
+    }
+
+    /// Runs one command.
+    pub(super) async fn run<C: QmpCommand>(&self, command: C) -> Result<C::Ok, CommandError> {
+        match tokio::time::timeout(COMMAND_DEADLINE, self.service.execute(command)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(qapi::ExecuteError::Qapi(error))) => Err(CommandError::Refused(error.to_string())),
+            Ok(Err(qapi::ExecuteError::Io(error))) => Err(CommandError::Broken(error)),
+            Err(_) => Err(CommandError::Deadline),
+        }
+    }
+
+    /// Events from now on.
+    pub(super) fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+}
+
+#[cfg(unix)]
+async fn open(path: &Path) -> io::Result<Wire> {
+    tokio::net::UnixStream::connect(path).await
+}
+
+#[cfg(windows)]
+async fn open(path: &Path) -> io::Result<Wire> {
+    tokio::net::windows::named_pipe::ClientOptions::new().open(path)
+}

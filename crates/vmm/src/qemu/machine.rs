@@ -1,0 +1,398 @@
+//! A live QEMU with its vsock daemon.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use qapi::qmp;
+use transport::Kind;
+
+use super::command_line::{self, LINK_BUS, LINK_CHARDEV, LINK_DEVICE, LINK_DRIVER};
+use super::control::{CommandError, Control};
+use super::link;
+use super::sockets::Sockets;
+use crate::process::{self, Process, Signal, host_boot_id};
+use crate::{
+    AttachError, Capabilities, Machine, MachineEvent, MachineSpec, Record, RepairError, SpawnError,
+    StopTrouble, console,
+};
+
+/// QEMU answers on QMP right after its exec, but a loaded machine may take long to get there.
+const CONTROL_DEADLINE: Duration = Duration::from_secs(20);
+/// A QEMU that has been alone answers at once or is stuck.
+const ATTACH_DEADLINE: Duration = Duration::from_secs(3);
+/// The guest's part in unplugging, under emulation.
+const UNPLUG_DEADLINE: Duration = Duration::from_secs(10);
+const QUIT_DEADLINE: Duration = Duration::from_secs(3);
+const TERMINATE_DEADLINE: Duration = Duration::from_secs(1);
+const KILL_DEADLINE: Duration = Duration::from_secs(5);
+/// When QEMU ends, the daemon may end a moment earlier: that is one death, not a lost link.
+const ONE_DEATH: Duration = Duration::from_millis(150);
+
+pub(super) struct QemuMachine {
+    record: Record,
+    qemu: Process,
+    daemon: Option<Process>,
+    /// `None` when the machine never answered.
+    control: Option<Control>,
+    libexec: PathBuf,
+    started: Option<Instant>,
+}
+
+/// A machine that is being made: dropped before it is whole, it leaves nothing behind.
+struct Nascent {
+    record: Option<Record>,
+    qemu: Option<Process>,
+    daemon: Option<Process>,
+}
+
+impl Drop for Nascent {
+    fn drop(&mut self) {
+        for process in [&self.qemu, &self.daemon].into_iter().flatten() {
+            process.signal(Signal::Kill);
+        }
+        if let Some(record) = &self.record {
+            for (path, error) in remove_files(record) {
+                tracing::debug!(path = %path.display(), %error, "left behind");
+            }
+        }
+    }
+}
+
+impl QemuMachine {
+    pub(super) async fn spawn(
+        capabilities: &Capabilities,
+        libexec: &Path,
+        spec: &MachineSpec,
+    ) -> Result<Self, SpawnError> {
+        let sockets = Sockets::of(&spec.run_dir);
+        sockets.check()?;
+        check_files(spec)?;
+        if let Some((path, source)) = sockets.remove().pop() {
+            return Err(SpawnError::Prepare { path, source });
+        }
+        let mut record = Record {
+            version: Record::VERSION,
+            host_boot_id: host_boot_id(),
+            qemu: None,
+            daemon: None,
+            accelerator: spec.accelerator,
+            transport: spec.transport,
+            run_dir: spec.run_dir.clone(),
+            console_log: spec.console_log.clone(),
+            since_unix_ms: crate::owner::unix_ms(),
+        };
+        let mut nascent = Nascent { record: Some(record.clone()), qemu: None, daemon: None };
+
+        if spec.transport == Kind::VhostUser {
+            let log = fresh_log(&spec.console_log, "vsock.log");
+            let daemon = nascent.daemon.insert(link::start(libexec, &sockets, &log)?);
+            record.daemon = Some(daemon.id());
+            store(&record)?;
+            link::ready(daemon, &sockets, &log).await?;
+        }
+
+        let log = fresh_log(&spec.console_log, "qemu.log");
+        let arguments = command_line::arguments(spec, capabilities.sandbox.as_deref().ok());
+        tracing::debug!(?arguments, "starting QEMU");
+        let started = Instant::now();
+        let program = &capabilities.program;
+        let qemu = process::spawn(program, &arguments, &log)
+            .map_err(|source| SpawnError::Program { program: program.clone(), source })?;
+        let qemu = nascent.qemu.insert(qemu);
+        record.qemu = Some(qemu.id());
+        store(&record)?;
+
+        let path = sockets.control();
+        let control = tokio::select! {
+            control = tokio::time::timeout(CONTROL_DEADLINE, Control::connect(&path)) => match control {
+                Ok(Ok(control)) => control,
+                Ok(Err(error)) => match tokio::time::timeout(ONE_DEATH, qemu.ended()).await {
+                    Ok(how) => return Err(died(&how, &log)),
+                    Err(_) => return Err(SpawnError::Control(error)),
+                },
+                Err(_) => return Err(SpawnError::Control(std::io::ErrorKind::TimedOut.into())),
+            },
+            how = qemu.ended() => return Err(died(&how, &log)),
+        };
+
+        // From here on the machine's own `remove` cleans up.
+        nascent.record = None;
+        let Some(qemu) = nascent.qemu.take() else {
+            return Err(SpawnError::Control(std::io::ErrorKind::NotFound.into()));
+        };
+        let daemon = nascent.daemon.take();
+        Ok(Self {
+            record,
+            qemu,
+            daemon,
+            control: Some(control),
+            libexec: libexec.to_owned(),
+            started: Some(started),
+        })
+    }
+
+    pub(super) async fn attach(libexec: &Path, record: Record) -> Result<Self, AttachError> {
+        if !cfg!(target_os = "linux") {
+            return Err(AttachError::Unsupported);
+        }
+        let daemon = record.daemon.and_then(Process::adopt);
+        let Some(qemu) = record.qemu.and_then(Process::adopt) else {
+            if let Some(daemon) = daemon {
+                end(daemon, link::DAEMON, Duration::ZERO, &mut Vec::new()).await;
+            }
+            remove_files(&record);
+            return Err(AttachError::Gone);
+        };
+        let pid = qemu.id().pid;
+        let mut machine =
+            Self { record, qemu, daemon, control: None, libexec: libexec.to_owned(), started: None };
+        let path = machine.sockets().control();
+        let connected = tokio::time::timeout(ATTACH_DEADLINE, Control::connect(&path)).await;
+        match connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
+            Ok(control) => machine.control = Some(control),
+            Err(source) => {
+                machine.remove(Duration::ZERO).await;
+                return Err(AttachError::Silent { pid, source });
+            }
+        }
+        if machine.record.transport == Kind::VhostUser && machine.daemon.is_none() {
+            if let Err(error) = machine.repair_link().await {
+                machine.remove(Duration::ZERO).await;
+                return Err(error.into());
+            }
+        }
+        Ok(machine)
+    }
+
+    fn sockets(&self) -> Sockets {
+        Sockets::of(&self.record.run_dir)
+    }
+
+    async fn run<C: qmp::QmpCommand>(&self, name: &'static str, command: C) -> Result<C::Ok, RepairError> {
+        let refused = |detail: String| RepairError::Control { command: name, detail };
+        let Some(control) = &self.control else { return Err(refused("no control connection".into())) };
+        control.run(command).await.map_err(|error| refused(crate::error::chain(&error)))
+    }
+
+    /// Unplugs the dead link's device and waits until the guest has let go of it.
+    async fn unplug(&self) -> Result<(), RepairError> {
+        let Some(control) = &self.control else { return Ok(()) };
+        let mut events = control.events();
+        match control.run(qmp::device_del { id: LINK_DEVICE.into() }).await {
+            Ok(_) => {}
+            // An earlier repair got this far.
+            Err(CommandError::Refused(detail)) if detail.contains("not found") => return Ok(()),
+            Err(error) => {
+                return Err(RepairError::Control {
+                    command: "device_del",
+                    detail: crate::error::chain(&error),
+                });
+            }
+        }
+        let unplugged = async {
+            loop {
+                match events.recv().await {
+                    Ok(qmp::Event::DEVICE_DELETED { data, .. })
+                        if data.device.as_deref() == Some(LINK_DEVICE) =>
+                    {
+                        return;
+                    }
+                    Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(tokio::sync::broadcast::error::RecvError::Closed) => std::future::pending().await,
+                }
+            }
+        };
+        tokio::time::timeout(UNPLUG_DEADLINE, unplugged)
+            .await
+            .map_err(|_| RepairError::Unplug(UNPLUG_DEADLINE))
+    }
+}
+
+#[async_trait]
+impl Machine for QemuMachine {
+    fn record(&self) -> &Record {
+        &self.record
+    }
+
+    fn started(&self) -> Option<Instant> {
+        self.started
+    }
+
+    async fn event(&mut self) -> MachineEvent {
+        let daemon_ended = async {
+            match &mut self.daemon {
+                Some(daemon) => daemon.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        let how = tokio::select! {
+            how = self.qemu.ended() => return exited(&how, &self.record),
+            how = daemon_ended => how,
+        };
+        if let Ok(how) = tokio::time::timeout(ONE_DEATH, self.qemu.ended()).await {
+            return exited(&how, &self.record);
+        }
+        self.daemon = None;
+        MachineEvent::LinkLost { how }
+    }
+
+    async fn repair_link(&mut self) -> Result<(), RepairError> {
+        if self.record.transport != Kind::VhostUser {
+            return Err(RepairError::Nothing(self.record.transport));
+        }
+        if let Some(daemon) = self.daemon.take() {
+            end(daemon, link::DAEMON, Duration::ZERO, &mut Vec::new()).await;
+        }
+        self.unplug().await?;
+        self.run("chardev-remove", qmp::chardev_remove { id: LINK_CHARDEV.into() }).await.or_else(
+            |error| match &error {
+                RepairError::Control { detail, .. } if detail.contains("not found") => Ok(qapi::Empty {}),
+                _ => Err(error),
+            },
+        )?;
+
+        let sockets = self.sockets();
+        let log = fresh_log(&self.record.console_log, "vsock.log");
+        let daemon = self.daemon.insert(link::start(&self.libexec, &sockets, &log)?);
+        self.record.daemon = Some(daemon.id());
+        store(&self.record)?;
+        link::ready(daemon, &sockets, &log).await?;
+
+        let address = qmp::SocketAddressLegacy::unix(
+            qmp::UnixSocketAddress {
+                abstract_: None,
+                tight: None,
+                path: sockets.vhost().to_string_lossy().into_owned(),
+            }
+            .into(),
+        );
+        let backend = qmp::ChardevSocket {
+            base: qmp::ChardevCommon { logappend: None, logfile: None },
+            nodelay: None,
+            reconnect: None,
+            server: Some(false),
+            telnet: None,
+            tls_authz: None,
+            tls_creds: None,
+            tn3270: None,
+            wait: None,
+            websocket: None,
+            addr: address,
+        };
+        let chardev = qmp::chardev_add {
+            id: LINK_CHARDEV.into(),
+            backend: qmp::ChardevBackend::socket(backend.into()),
+        };
+        self.run("chardev-add", chardev).await?;
+        let properties = [("chardev".to_owned(), LINK_CHARDEV.into())];
+        let device =
+            qmp::device_add::new(LINK_DRIVER, LINK_DEVICE.to_owned(), LINK_BUS.to_owned(), properties);
+        self.run("device_add", device).await?;
+        Ok(())
+    }
+
+    async fn remove(&mut self, patience: Duration) -> Vec<StopTrouble> {
+        let mut troubles = Vec::new();
+        let gone = !patience.is_zero() && self.qemu.ends_within(patience).await;
+        if !gone && let Some(control) = &self.control {
+            if let Err(error) = control.run(qmp::quit {}).await {
+                tracing::debug!(%error, "QMP quit");
+            }
+        }
+        let rest = if self.control.is_some() { QUIT_DEADLINE } else { Duration::from_millis(10) };
+        kill_unless_ended(&mut self.qemu, "QEMU", rest, &mut troubles).await;
+        if let Some(daemon) = self.daemon.take() {
+            end(daemon, link::DAEMON, TERMINATE_DEADLINE, &mut troubles).await;
+        }
+        self.control = None;
+        troubles.extend(
+            remove_files(&self.record).into_iter().map(|(path, source)| StopTrouble::File { path, source }),
+        );
+        troubles
+    }
+}
+
+/// Ends a helper: politely, then by force.
+async fn end(
+    mut process: Process,
+    program: &'static str,
+    patience: Duration,
+    troubles: &mut Vec<StopTrouble>,
+) {
+    process.signal(if patience.is_zero() { Signal::Kill } else { Signal::Terminate });
+    let patience = if patience.is_zero() { KILL_DEADLINE } else { patience };
+    kill_unless_ended(&mut process, program, patience, troubles).await;
+}
+
+async fn kill_unless_ended(
+    process: &mut Process,
+    program: &'static str,
+    patience: Duration,
+    troubles: &mut Vec<StopTrouble>,
+) {
+    if process.ends_within(patience).await {
+        return;
+    }
+    let pid = process.id().pid;
+    process.signal(Signal::Kill);
+    troubles.push(if process.ends_within(KILL_DEADLINE).await {
+        StopTrouble::Killed { program, pid }
+    } else {
+        StopTrouble::Immortal { program, pid }
+    });
+}
+
+fn exited(how: &str, record: &Record) -> MachineEvent {
+    let said = console::tail(&beside(&record.console_log, "qemu.log"));
+    let how = match said.last() {
+        Some(last) => format!("{how}; its last words: {last}"),
+        None => how.to_owned(),
+    };
+    MachineEvent::Exited { how }
+}
+
+fn died(how: &str, log: &Path) -> SpawnError {
+    let said = console::tail(log).join(" / ");
+    SpawnError::Died { detail: if said.is_empty() { how.to_owned() } else { format!("{how}; {said}") } }
+}
+
+fn store(record: &Record) -> Result<(), SpawnError> {
+    record.store().map_err(|source| SpawnError::Prepare { path: Record::path(&record.run_dir), source })
+}
+
+fn remove_files(record: &Record) -> Vec<(PathBuf, std::io::Error)> {
+    let mut failed = Sockets::of(&record.run_dir).remove();
+    let path = Record::path(&record.run_dir);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => failed.push((path, error)),
+        _ => {}
+    }
+    failed
+}
+
+fn beside(log: &Path, name: &str) -> PathBuf {
+    log.with_file_name(name)
+}
+
+/// A log beside the console's, emptied: one start's words are of interest, not all history.
+fn fresh_log(console_log: &Path, name: &str) -> PathBuf {
+    let path = beside(console_log, name);
+    // Absent is as good as empty; a folder that cannot be written shows when the log is opened.
+    let _ = std::fs::remove_file(&path);
+    path
+}
+
+fn check_files(spec: &MachineSpec) -> Result<(), SpawnError> {
+    let parts = [
+        ("the guest kernel", &spec.kernel),
+        ("the initial RAM disk", &spec.initramfs),
+        ("the guest root", &spec.root_disk),
+        ("the layer disk", &spec.layer_disk),
+        ("the data disk", &spec.data_disk),
+    ];
+    match parts.into_iter().find(|(_, path)| !path.is_file()) {
+        Some((what, path)) => Err(SpawnError::Missing { what, path: path.clone() }),
+        None => Ok(()),
+    }
+}
