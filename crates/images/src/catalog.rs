@@ -66,7 +66,7 @@ pub(crate) enum LayerState {
 }
 
 /// Everything, at one moment.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Snapshot {
     pub(crate) images: BTreeMap<Digest, Arc<ImageRecord>>,
     pub(crate) references: BTreeMap<Reference, Digest>,
@@ -125,6 +125,9 @@ impl Catalog {
         let old = self.snapshot();
         let mut new = Snapshot::clone(&old);
         let value = change(&mut new)?;
+        if new == *old {
+            return Ok(value);
+        }
         At(&self.path).store(&database, &old, &new)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         Ok(value)

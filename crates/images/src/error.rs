@@ -59,6 +59,21 @@ pub enum PullError {
     /// An index without the wanted platform.
     #[error("no matching manifest for {0} in the manifest list entries")]
     NoMatchingPlatform(Platform),
+    /// A single image for another platform than the one that was asked for.
+    #[error(
+        "image with reference {reference} was found but its platform ({found}) does not match the specified platform ({wanted})"
+    )]
+    PlatformMismatch {
+        /// The image.
+        reference: String,
+        /// What it is for.
+        found: Platform,
+        /// What was asked for.
+        wanted: Platform,
+    },
+    /// The guest runs Linux alone.
+    #[error("image operating system \"{0}\" cannot be used on this platform")]
+    OperatingSystem(String),
     /// A manifest of the form that registries stopped serving in 2019.
     #[error(
         "{0}: Docker image manifest version 2, schema 1 is not supported; push the image again with a current tool"
@@ -301,6 +316,15 @@ pub enum Conflict {
 impl From<StorageError> for PullError {
     fn from(error: StorageError) -> Self {
         Self::Storage(Arc::new(error))
+    }
+}
+
+impl From<Arc<LayerError>> for PullError {
+    fn from(error: Arc<LayerError>) -> Self {
+        match *error {
+            LayerError::Cancelled => Self::Cancelled,
+            _ => Self::Layer(error),
+        }
     }
 }
 

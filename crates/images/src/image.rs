@@ -4,15 +4,7 @@ use oci_spec::image::ImageConfiguration;
 use serde::{Deserialize, Serialize};
 use types::{Digest, Reference};
 
-/// A piece of the layer disk, both numbers multiples of 4096.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Extent {
-    /// Where it begins.
-    pub offset_bytes: u64,
-    /// How long it is.
-    pub length_bytes: u64,
-}
+use crate::Extent;
 
 /// One image that the store holds whole.
 #[derive(Debug, Clone)]

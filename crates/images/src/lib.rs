@@ -17,16 +17,27 @@
 //! Must not know: containers, Docker's HTTP, the VM, where the state folder is.
 
 mod catalog;
+mod content;
+pub mod erofs;
 mod error;
 mod image;
+mod import;
+mod layer;
+pub mod layer_disk;
 mod platform;
 mod progress;
+mod pull;
+mod registry;
 mod remove;
+mod report;
 mod settings;
 mod store;
+pub mod tar;
+mod works;
 
 pub use error::{Conflict, LayerError, LookupError, PullError, RemoveError, StorageError, TagError};
-pub use image::{Extent, HistoryEntry, Image, Layer};
+pub use image::{HistoryEntry, Image, Layer};
+pub use layer_disk::Extent;
 pub use platform::{Platform, PlatformError};
 pub use progress::{Progress, ProgressDetail};
 pub use remove::{InUse, Removed};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use types::{Digest, Reference};
 
-use crate::catalog::{LayerRecord, LayerState, Snapshot};
-use crate::store::{Match, short};
+use crate::catalog::{ImageRecord, LayerRecord, LayerState, Snapshot};
+use crate::store::{By, Match, short};
 use crate::{Conflict, RemoveError};
 
 /// A container that needs an image.
@@ -46,7 +46,17 @@ pub(crate) fn apply(
     let running = users().find(|user| user.running);
     let mut removed = Removed::default();
 
-    if let Some(reference) = &found.reference {
+    if let By::RepoDigest(repo_digest) = &found.by
+        && let Some(record) = snapshot.images.get(&id)
+        && (!references.is_empty() || record.repo_digests.len() > 1)
+    {
+        let mut record = ImageRecord::clone(record);
+        record.repo_digests.retain(|other| other != repo_digest);
+        snapshot.images.insert(id, Arc::new(record));
+        removed.untagged.push(repo_digest.clone());
+        return Ok(removed);
+    }
+    if let By::Tag(reference) = &found.by {
         if references.len() > 1 {
             snapshot.references.remove(reference);
             removed.untagged.push(reference.familiar());

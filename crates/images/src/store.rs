@@ -6,10 +6,17 @@ use std::sync::Arc;
 use oci_spec::image::ImageConfiguration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use types::{Digest, Reference};
 
-use crate::catalog::{Catalog, ImageRecord, LayerState, Snapshot};
-use crate::remove::{self, InUse, Removed};
+use crate::catalog::{ImageRecord, LayerState, Snapshot};
+use crate::import::{self, Leftovers};
+use crate::layer::Jobs;
+use crate::pull::{self, Request, Source};
+use crate::registry::{Clients, Session};
+use crate::remove::{InUse, Removed};
+use crate::report::Reporter;
+use crate::works::Works;
 use crate::{
     Image, LookupError, Platform, Progress, PullError, RegistrySettings, RemoveError, StorageError, TagError,
 };
@@ -17,20 +24,32 @@ use crate::{
 /// All images of this machine.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pub(crate) inner: Arc<Inner>,
+    inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Inner {
-    pub(crate) catalog: Catalog,
+struct Inner {
+    works: Arc<Works>,
+    settings: RegistrySettings,
+    clients: Arc<Clients>,
+    jobs: Jobs,
+    tracker: TaskTracker,
+    closing: CancellationToken,
 }
 
 /// What a user's name led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Match {
     pub(crate) id: Digest,
-    /// Set when a tag was named, not an id or a repository digest.
-    pub(crate) reference: Option<Reference>,
+    pub(crate) by: By,
+}
+
+/// In which way a name led to an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum By {
+    Id,
+    Tag(Reference),
+    RepoDigest(String),
 }
 
 impl Store {
@@ -44,14 +63,17 @@ impl Store {
         database: &Path,
         settings: RegistrySettings,
     ) -> Result<Self, StorageError> {
-        let (_, _) = (images, settings);
-        let database = database.to_owned();
-        let catalog = blocking(move || Catalog::open(&database)).await?;
-        Ok(Self { inner: Arc::new(Inner { catalog }) })
+        let (images, database) = (images.to_owned(), database.to_owned());
+        let works = Arc::new(blocking(move || Works::open(&images, &database)).await?);
+        let tracker = TaskTracker::new();
+        let jobs = Jobs::new(tracker.clone());
+        let (clients, closing) = (Arc::default(), CancellationToken::new());
+        Ok(Self { inner: Arc::new(Inner { works, settings, clients, jobs, tracker, closing }) })
     }
 
     /// Pulls an image: answers when a container can start from it. `platform` is the guest's own
-    /// unless said otherwise. Messages for `progress` are dropped rather than waited for when it is full.
+    /// unless said otherwise. A watcher that does not take messages from `progress` misses some; the
+    /// pull goes on. Dropping the future cancels the pull.
     ///
     /// # Errors
     /// [`PullError`]; nothing of the image exists then, but partial downloads for the next attempt.
@@ -62,13 +84,48 @@ impl Store {
         progress: mpsc::Sender<Progress>,
         cancel: CancellationToken,
     ) -> Result<Image, PullError> {
-        let (_, _, _, _) = (reference, platform, progress, cancel);
-        Err(PullError::Cancelled)
+        let inner = &self.inner;
+        let session = Session::new(reference, &inner.settings, Arc::clone(&inner.clients));
+        let request = Request {
+            source: Source::Registry(Arc::new(session)),
+            selector: reference.selector().clone(),
+            name: reference.familiar(),
+            reference: reference.tag().map(|_| reference.clone()),
+            repository: Some(reference.familiar_name()),
+            platform,
+        };
+        self.run(request, Reporter::new(Some(progress)), &cancel).await
+    }
+
+    /// The pull is a task of the store's: it clears up behind itself though its caller may be gone.
+    async fn run(
+        &self,
+        request: Request,
+        reporter: Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Image, PullError> {
+        let Inner { works, jobs, tracker, closing, .. } = &*self.inner;
+        let stop = cancel.child_token();
+        let pull = pull::run(Arc::clone(works), jobs.clone(), request, reporter, stop.clone());
+        let mut task = tracker.spawn(pull);
+        let _stopped_when_dropped = stop.clone().drop_guard();
+        let ended = tokio::select! {
+            ended = &mut task => ended,
+            () = closing.cancelled() => {
+                stop.cancel();
+                task.await
+            }
+        };
+        match ended {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(PullError::Cancelled),
+        }
     }
 
     /// All images, newest first.
     pub async fn list(&self) -> Vec<Image> {
-        let snapshot = self.inner.catalog.snapshot();
+        let snapshot = self.inner.works.catalog.snapshot();
         let mut images: Vec<_> = snapshot.images.keys().filter_map(|id| image(&snapshot, id)).collect();
         images.sort_by(|a, b| b.created.cmp(&a.created));
         images
@@ -80,7 +137,7 @@ impl Store {
     /// # Errors
     /// [`LookupError`].
     pub async fn get(&self, name: &str) -> Result<Image, LookupError> {
-        let snapshot = self.inner.catalog.snapshot();
+        let snapshot = self.inner.works.catalog.snapshot();
         let found = find(&snapshot, name)?;
         image(&snapshot, &found.id).ok_or_else(|| LookupError::NotFound(name.to_owned()))
     }
@@ -93,15 +150,8 @@ impl Store {
         if reference.tag().is_none() {
             return Err(TagError::Digest(reference.clone()));
         }
-        let (inner, name, reference) = (Arc::clone(&self.inner), name.to_owned(), reference.clone());
-        blocking(move || {
-            inner.catalog.update(|snapshot| {
-                let found = find(snapshot, &name)?;
-                snapshot.references.insert(reference, found.id);
-                image(snapshot, &found.id).ok_or_else(|| LookupError::NotFound(name).into())
-            })
-        })
-        .await
+        let (works, name, reference) = (self.works(), name.to_owned(), reference.clone());
+        blocking(move || works.tag(&name, reference)).await
     }
 
     /// Removes a name, and with the last one the image, by Docker's rules. `in_use` are all containers.
@@ -110,19 +160,13 @@ impl Store {
     /// # Errors
     /// [`RemoveError`].
     pub async fn remove(&self, name: &str, force: bool, in_use: &[InUse]) -> Result<Removed, RemoveError> {
-        let (inner, name, in_use) = (Arc::clone(&self.inner), name.to_owned(), in_use.to_vec());
-        blocking(move || {
-            inner.catalog.update(|snapshot| {
-                let found = find(snapshot, &name)?;
-                remove::apply(snapshot, &found, force, &in_use, |_| false)
-            })
-        })
-        .await
+        let (works, name, in_use) = (self.works(), name.to_owned(), in_use.to_vec());
+        blocking(move || works.remove(&name, force, &in_use)).await
     }
 
     /// Layers that no image names and that wait for the guest to let go: for a VM that comes (back) up.
     pub async fn released(&self) -> Vec<Digest> {
-        let snapshot = self.inner.catalog.snapshot();
+        let snapshot = self.inner.works.catalog.snapshot();
         let released = snapshot.layers.iter().filter(|(_, layer)| layer.state == LayerState::Released);
         released.map(|(diff_id, _)| *diff_id).collect()
     }
@@ -133,8 +177,8 @@ impl Store {
     /// # Errors
     /// The database or the layer disk cannot be written.
     pub async fn freed(&self, diff_ids: &[Digest]) -> Result<(), StorageError> {
-        let _ = diff_ids;
-        Ok(())
+        let (works, diff_ids) = (self.works(), diff_ids.to_vec());
+        blocking(move || works.freed(&diff_ids)).await
     }
 
     /// Takes in every image of a tar of an OCI image-layout, and answers the first.
@@ -142,12 +186,27 @@ impl Store {
     /// # Errors
     /// [`PullError`], as if the archive were a registry.
     pub async fn import_oci_layout(&self, archive: &Path) -> Result<Image, PullError> {
-        let _ = archive;
-        Err(PullError::Cancelled)
+        let (works, archive) = (self.works(), archive.to_owned());
+        let unpacked = blocking(move || import::unpack(&works, &archive)).await?;
+        let _leftovers = Leftovers(self.works(), unpacked.blobs);
+        let mut first = None;
+        for request in unpacked.requests {
+            let image = self.run(request, Reporter::new(None), &CancellationToken::new()).await?;
+            first.get_or_insert(image);
+        }
+        first.ok_or(PullError::Cancelled)
     }
 
     /// Cancels running downloads and waits for them. The store must not be used afterwards.
-    pub async fn close(&self) {}
+    pub async fn close(&self) {
+        self.inner.closing.cancel();
+        self.inner.tracker.close();
+        self.inner.tracker.wait().await;
+    }
+
+    fn works(&self) -> Arc<Works> {
+        Arc::clone(&self.inner.works)
+    }
 }
 
 /// Runs blocking work; a panic in it goes on in the caller.
@@ -187,28 +246,25 @@ pub(crate) fn find(snapshot: &Snapshot, name: &str) -> Result<Match, LookupError
     let not_found = || LookupError::NotFound(name.to_owned());
     let whole = name.strip_prefix("sha256:").unwrap_or(name);
     if let Ok(id) = Digest::from_hex(whole) {
-        return snapshot
-            .images
-            .contains_key(&id)
-            .then_some(Match { id, reference: None })
-            .ok_or_else(not_found);
+        return snapshot.images.contains_key(&id).then_some(Match { id, by: By::Id }).ok_or_else(not_found);
     }
     let parsed = name.parse::<Reference>();
     if let Ok(reference) = &parsed {
         if let Some(&id) = snapshot.references.get(reference) {
-            return Ok(Match { id, reference: Some(reference.clone()) });
+            return Ok(Match { id, by: By::Tag(reference.clone()) });
         }
         if reference.tag().is_none() {
             let wanted = reference.familiar();
             let by_digest = snapshot.images.iter().find(|(_, image)| image.repo_digests.contains(&wanted));
-            return by_digest.map(|(&id, _)| Match { id, reference: None }).ok_or_else(not_found);
+            let matched = |(&id, _)| Match { id, by: By::RepoDigest(wanted.clone()) };
+            return by_digest.map(matched).ok_or_else(not_found);
         }
     }
     let hex = !whole.is_empty() && whole.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     if hex {
         let mut matching = snapshot.images.keys().filter(|id| id.hex().starts_with(whole));
         match (matching.next(), matching.next()) {
-            (Some(&id), None) => return Ok(Match { id, reference: None }),
+            (Some(&id), None) => return Ok(Match { id, by: By::Id }),
             (Some(_), Some(_)) => return Err(LookupError::Ambiguous(name.to_owned())),
             (None, _) => {}
         }

@@ -1,0 +1,221 @@
+//! The job itself: wires the stages together and decides what their outcomes mean.
+
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use types::Digest;
+
+use super::decompress::decompressed;
+use super::download::{Wanted, download};
+use super::pipe::{Piece, PipeReader};
+use super::shared::Phase;
+use super::spool::{Spool, Spooled};
+use crate::catalog::{LayerRecord, LayerState};
+use crate::erofs::{self, Limits, Written};
+use crate::layer_disk::WriteError;
+use crate::registry::Session;
+use crate::store::blocking;
+use crate::works::Works;
+use crate::{Layer, LayerError, StorageError};
+
+/// Pieces in flight between two stages, each some 16 to 400 KiB.
+const PIPE_PIECES: usize = 16;
+
+/// A layer that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Order {
+    /// The blob.
+    pub(crate) digest: Digest,
+    pub(crate) blob_bytes: u64,
+    pub(crate) media_type: String,
+    /// What the configuration says of the tar.
+    pub(crate) diff_id: Digest,
+}
+
+/// Brings the layer onto the layer disk and into the catalog. `session` is where the blob is; without
+/// one all of it must be in its partial file.
+pub(super) async fn run(
+    works: &Arc<Works>,
+    order: &Order,
+    session: Option<&Session>,
+    phase: &watch::Sender<Phase>,
+    cancel: &CancellationToken,
+) -> Result<(), LayerError> {
+    // The job before may have brought it between the caller's look and ours.
+    if works.catalog.snapshot().layers.contains_key(&order.diff_id) {
+        return Ok(());
+    }
+    let first = attempt(works, order, session, phase, cancel).await;
+    let outcome = match first {
+        // What an earlier process left may have been lost in a power failure. Once more, from byte 0.
+        Err((LayerError::WrongDigest { .. }, resumed)) if resumed && session.is_some() => {
+            discard_partial(works, order).await;
+            attempt(works, order, session, phase, cancel).await
+        }
+        other => other,
+    };
+    let written = match outcome {
+        Ok(written) => written,
+        Err((error, _)) => {
+            let resumable = matches!(error, LayerError::Download { .. } | LayerError::Cancelled);
+            if !resumable {
+                discard_partial(works, order).await;
+            }
+            return Err(error);
+        }
+    };
+    let (works, order) = (Arc::clone(works), order.clone());
+    blocking(move || record(&works, order, written)).await
+}
+
+async fn discard_partial(works: &Arc<Works>, order: &Order) {
+    let (works, digest) = (Arc::clone(works), order.digest);
+    if let Err(error) = blocking(move || works.content.remove_partial(&digest)).await {
+        tracing::warn!(%error, "a broken download stays on the disk");
+    }
+}
+
+/// One pass. The error comes with whether the pass began with bytes of an earlier one.
+async fn attempt(
+    works: &Arc<Works>,
+    order: &Order,
+    session: Option<&Session>,
+    phase: &watch::Sender<Phase>,
+    cancel: &CancellationToken,
+) -> Result<Written, (LayerError, bool)> {
+    let &Order { digest, blob_bytes, .. } = order;
+    let partial = works.content.partial(&digest);
+    let opened = blocking(move || Spool::open(digest, partial, blob_bytes)).await;
+    let spool = opened.map_err(|error| (error, false))?;
+    let present_bytes = spool.present_bytes;
+    let resumed = present_bytes > 0;
+
+    // Cancelled by the caller, or by a stage whose failure makes the others' work useless.
+    let stop = cancel.child_token();
+    let _stopped_at_last = stop.clone().drop_guard();
+    let (to_spool, from_download) = mpsc::channel(PIPE_PIECES);
+    let (to_unpack, from_spool) = sync_channel::<Piece>(PIPE_PIECES);
+    let stop_spool = stop.clone();
+    let spooling =
+        tokio::task::spawn_blocking(move || spool.run(blob_bytes, from_download, to_unpack, &stop_spool));
+    let writer = works.disk.writer();
+    let stop_all = stop.clone();
+    let unpacking = tokio::task::spawn_blocking(move || {
+        let unpacked = decompressed(PipeReader::new(from_spool))
+            .map_err(|error| erofs::LayerError::Tar(crate::tar::TarError::Read(error)))
+            .and_then(|tar| erofs::write_layer(tar, writer, &Limits::default()));
+        if matches!(unpacked, Err(erofs::LayerError::Write(_))) {
+            stop_all.cancel();
+        }
+        unpacked
+    });
+
+    let downloaded = match session {
+        Some(session) => {
+            let wanted = Wanted { digest, from_byte: present_bytes, blob_bytes };
+            let progress = |at| {
+                phase.send_replace(Phase::Downloading(at));
+            };
+            download(session, wanted, to_spool, progress, &stop).await
+        }
+        None => Ok(drop(to_spool)),
+    };
+    if downloaded.is_ok() {
+        phase.send_replace(Phase::Extracting);
+    } else {
+        stop.cancel();
+    }
+    // A panic there is ours: it goes on here.
+    let spooled = spooling.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    let unpacked = unpacking.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    match verdict(digest, cancel.is_cancelled(), downloaded, spooled, unpacked) {
+        Ok(written) if written.diff_id == order.diff_id => Ok(written),
+        Ok(written) => {
+            let (expected, actual) = (order.diff_id, written.diff_id);
+            give_back(works, &written);
+            Err((LayerError::WrongDiffId { digest, expected, actual }, resumed))
+        }
+        Err(error) => Err((error, resumed)),
+    }
+}
+
+/// Which of the stages' outcomes explains the whole: a full disk first, then what the user did, then
+/// the order in which the bytes went.
+fn verdict(
+    digest: Digest,
+    cancelled: bool,
+    downloaded: Result<(), LayerError>,
+    spooled: Result<Spooled, LayerError>,
+    unpacked: Result<Written, erofs::LayerError>,
+) -> Result<Written, LayerError> {
+    let unpacked = match unpacked {
+        Err(erofs::LayerError::Write(WriteError::NoSpace { path } | WriteError::Full { path, .. })) => {
+            return Err(LayerError::DiskFull { digest, path });
+        }
+        Err(erofs::LayerError::Write(WriteError::Io { path, source })) => {
+            return Err(StorageError::File { path, source }.into());
+        }
+        other => other.map_err(|error| LayerError::Unpack { digest, cause: error.to_string() }),
+    };
+    if cancelled {
+        return Err(LayerError::Cancelled);
+    }
+    let spooled = spooled?;
+    downloaded?;
+    match spooled {
+        Spooled::Verified => unpacked,
+        Spooled::Wrong(actual) => Err(LayerError::WrongDigest { expected: digest, actual }),
+        Spooled::Short => Err(LayerError::Cancelled),
+    }
+}
+
+fn give_back(works: &Works, written: &Written) {
+    if let Err(error) = works.disk.free(&written.extents) {
+        tracing::warn!(%error, "a layer that is not used still takes space");
+    }
+}
+
+/// Blocking. Order matters: the layer's bytes are safe before the catalog says so.
+fn record(works: &Works, order: Order, written: Written) -> Result<(), LayerError> {
+    let Order { digest, blob_bytes, media_type, diff_id } = order;
+    let stored = works
+        .disk
+        .sync()
+        .map_err(|error| match error {
+            WriteError::NoSpace { path } | WriteError::Full { path, .. } => {
+                LayerError::DiskFull { digest, path }
+            }
+            WriteError::Io { path, source } => StorageError::File { path, source }.into(),
+        })
+        .and_then(|()| works.content.promote(&digest).map_err(LayerError::from))
+        .and_then(|()| {
+            let extents = written.extents.clone();
+            let size_bytes = written.tar_bytes;
+            let layer = Layer { diff_id, digest, media_type, blob_bytes, size_bytes, extents };
+            works
+                .catalog
+                .update(|snapshot| {
+                    // Another blob of the same tar may have been first.
+                    let new = !snapshot.layers.contains_key(&diff_id);
+                    if new {
+                        let record = LayerRecord { layer, state: LayerState::Fresh };
+                        snapshot.layers.insert(diff_id, Arc::new(record));
+                    }
+                    Ok::<_, StorageError>(new)
+                })
+                .map_err(LayerError::from)
+        });
+    match stored {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            give_back(works, &written);
+            works.content.remove_blob(&digest).map_err(LayerError::from)
+        }
+        Err(error) => {
+            give_back(works, &written);
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! One layer, from the registry to the layer disk, in one pass.
+//!
+//! ```text
+//!   task                     thread "spool"                    thread "unpack"
+//!   download ──bytes──► hash, append to partial/<hex> ──bytes──► gunzip ──► tar hash, EROFS ──► layers.raw
+//!   (Range, retries)       (first: what is there already)                       (module `erofs`)
+//!                          digest right: end mark ─────────────► finish ──► sync ──► catalog: Fresh
+//! ```
+//!
+//! Channels are bounded, so the slowest stage sets the pace. The unpacker finishes a layer only after
+//! the end mark, so a layer whose blob is wrong, short or cancelled never comes to exist; its extents
+//! return when the writer is dropped.
+//!
+//! Two pulls that want the same blob share one job; it ends when the last of them loses interest.
+//!
+//! Must not know: images, references, Docker's messages.
+
+mod decompress;
+mod download;
+mod job;
+mod pipe;
+mod shared;
+mod spool;
+
+pub(crate) use job::Order;
+pub(crate) use shared::{Jobs, Phase, Subscription};

@@ -1,0 +1,225 @@
+//! Catalog, content store and layer disk, and the changes that touch more than one of them.
+//!
+//! Order in each change: bytes first, then the catalog; on the way out the catalog first, then bytes.
+//! So a crash leaves bytes that nobody knows, never records without bytes; [`Works::open`] clears up.
+//! All of it is blocking work.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use types::{Digest, Reference};
+
+use crate::catalog::{Catalog, ImageRecord, LayerRecord, LayerState, Snapshot};
+use crate::content::Content;
+use crate::layer_disk::LayerDisk;
+use crate::remove::{self, InUse, Removed};
+use crate::store::{find, image};
+use crate::{Image, Layer, LookupError, RemoveError, StorageError};
+
+/// What is on the host's disk.
+#[derive(Debug)]
+pub(crate) struct Works {
+    pub(crate) catalog: Catalog,
+    pub(crate) content: Content,
+    pub(crate) disk: LayerDisk,
+    /// How many running pulls need a layer. Changed within the catalog's updates alone.
+    pins: Mutex<HashMap<Digest, usize>>,
+    /// One change of several files at a time.
+    turn: Mutex<()>,
+}
+
+/// An image that is complete but for its record.
+#[derive(Debug, Clone)]
+pub(crate) struct NewImage {
+    pub(crate) id: Digest,
+    pub(crate) record: ImageRecord,
+    pub(crate) manifest: Vec<u8>,
+    /// The tag that is to lead to it.
+    pub(crate) reference: Option<Reference>,
+}
+
+impl Works {
+    /// Opens everything and puts right what a crash left.
+    pub(crate) fn open(images: &Path, database: &Path) -> Result<Self, StorageError> {
+        let content = Content::open(images)?;
+        let catalog = Catalog::open(database)?;
+        let stray: Vec<Layer> =
+            catalog.update(|snapshot| Ok::<_, StorageError>(settle(snapshot, |_| false)))?;
+        let snapshot = catalog.snapshot();
+        for layer in &stray {
+            content.demote(&layer.digest)?;
+        }
+        let layers = snapshot.layers.values().map(|record| record.layer.digest);
+        let documents = snapshot.images.iter().flat_map(|(id, image)| [*id, image.manifest]);
+        content.reconcile(&layers.chain(documents).collect::<HashSet<_>>())?;
+        content.write_index(&snapshot)?;
+        let extents: Vec<_> =
+            snapshot.layers.values().flat_map(|r| r.layer.extents.iter().copied()).collect();
+        let path = content.layer_disk();
+        let disk = LayerDisk::open(&path, &extents)
+            .map_err(|error| StorageError::LayerDisk { path, detail: error.to_string() })?;
+        Ok(Self { catalog, content, disk, pins: Mutex::default(), turn: Mutex::default() })
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pins(&self) -> MutexGuard<'_, HashMap<Digest, usize>> {
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pinned(&self, diff_id: &Digest) -> bool {
+        self.pins().contains_key(diff_id)
+    }
+
+    /// Keeps layers from going away while a pull needs them, and calls back those that wait to be freed.
+    pub(crate) fn pin(&self, diff_ids: &[Digest]) -> Result<(), StorageError> {
+        let pinned = self.catalog.update(|snapshot| {
+            for diff_id in diff_ids {
+                *self.pins().entry(*diff_id).or_default() += 1;
+                set_state(snapshot, diff_id, LayerState::Released, LayerState::Used);
+            }
+            Ok::<_, StorageError>(())
+        });
+        if pinned.is_err() {
+            self.lower_pins(diff_ids);
+        }
+        pinned
+    }
+
+    fn lower_pins(&self, diff_ids: &[Digest]) {
+        let mut pins = self.pins();
+        for diff_id in diff_ids {
+            if let Some(count) = pins.get_mut(diff_id) {
+                *count -= 1;
+                if *count == 0 {
+                    pins.remove(diff_id);
+                }
+            }
+        }
+    }
+
+    /// The end of [`Works::pin`]: what became of no image goes, its blobs wait for the next attempt.
+    pub(crate) fn unpin(&self, diff_ids: &[Digest]) -> Result<(), StorageError> {
+        let _turn = self.turn();
+        let stray = self.catalog.update(|snapshot| {
+            self.lower_pins(diff_ids);
+            Ok::<_, StorageError>(settle(snapshot, |diff_id| self.pinned(diff_id)))
+        })?;
+        for layer in stray {
+            self.give_back(&layer);
+            self.content.demote(&layer.digest)?;
+        }
+        Ok(())
+    }
+
+    /// Makes an image exist. All its layers must be pinned and in the catalog.
+    pub(crate) fn commit(&self, new: NewImage) -> Result<Option<Image>, StorageError> {
+        let _turn = self.turn();
+        self.content.put(&new.record.manifest, &new.manifest)?;
+        self.content.put(&new.id, new.record.config_json.as_bytes())?;
+        let committed = self.catalog.update(|snapshot| {
+            let mut record = new.record;
+            for diff_id in &record.diff_ids {
+                set_state(snapshot, diff_id, LayerState::Fresh, LayerState::Used);
+            }
+            if let Some(present) = snapshot.images.get(&new.id) {
+                record.repo_digests.extend(present.repo_digests.iter().cloned());
+                record.repo_digests.sort();
+                record.repo_digests.dedup();
+            }
+            snapshot.images.insert(new.id, Arc::new(record));
+            if let Some(reference) = new.reference {
+                snapshot.references.insert(reference, new.id);
+            }
+            Ok::<_, StorageError>(image(snapshot, &new.id))
+        })?;
+        self.content.write_index(&self.catalog.snapshot())?;
+        Ok(committed)
+    }
+
+    pub(crate) fn tag(&self, name: &str, reference: Reference) -> Result<Image, crate::TagError> {
+        let _turn = self.turn();
+        let tagged = self.catalog.update(|snapshot| {
+            let found = find(snapshot, name)?;
+            snapshot.references.insert(reference, found.id);
+            image(snapshot, &found.id)
+                .ok_or_else(|| crate::TagError::from(LookupError::NotFound(name.to_owned())))
+        })?;
+        self.content.write_index(&self.catalog.snapshot())?;
+        Ok(tagged)
+    }
+
+    pub(crate) fn remove(&self, name: &str, force: bool, in_use: &[InUse]) -> Result<Removed, RemoveError> {
+        let _turn = self.turn();
+        let before = self.catalog.snapshot();
+        let removed = self.catalog.update(|snapshot| {
+            let found = find(snapshot, name)?;
+            remove::apply(snapshot, &found, force, in_use, |diff_id| self.pinned(diff_id))
+        })?;
+        let after = self.catalog.snapshot();
+        self.content.write_index(&after)?;
+        for id in &removed.deleted {
+            let manifest = before.images.get(id).map(|image| image.manifest);
+            for digest in manifest.into_iter().chain([*id]) {
+                let known = after.images.iter().any(|(id, image)| *id == digest || image.manifest == digest);
+                if !known {
+                    self.content.remove_blob(&digest)?;
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    pub(crate) fn freed(&self, diff_ids: &[Digest]) -> Result<(), StorageError> {
+        let _turn = self.turn();
+        let gone = self.catalog.update(|snapshot| {
+            let mut gone = Vec::new();
+            for diff_id in diff_ids {
+                if snapshot.layers.get(diff_id).is_some_and(|l| l.state == LayerState::Released) {
+                    gone.extend(snapshot.layers.remove(diff_id));
+                }
+            }
+            Ok::<_, StorageError>(gone)
+        })?;
+        let snapshot = self.catalog.snapshot();
+        for record in gone {
+            let Layer { digest, .. } = record.layer;
+            self.give_back(&record.layer);
+            if !snapshot.layers.values().any(|other| other.layer.digest == digest) {
+                self.content.remove_blob(&digest)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next [`Works::open`] punches what could not be punched now.
+    fn give_back(&self, layer: &Layer) {
+        if let Err(error) = self.disk.free(&layer.extents) {
+            tracing::warn!(%error, diff_id = %layer.diff_id, "a layer that is gone still takes space");
+        }
+    }
+}
+
+/// Layers that neither an image nor a pull names: fresh ones leave the catalog, used ones wait for the guest.
+fn settle(snapshot: &mut Snapshot, pinned: impl Fn(&Digest) -> bool) -> Vec<Layer> {
+    let stray: Vec<Digest> =
+        snapshot.layers.keys().filter(|d| !pinned(d) && !snapshot.layer_named(d)).copied().collect();
+    let mut gone = Vec::new();
+    for diff_id in stray {
+        set_state(snapshot, &diff_id, LayerState::Used, LayerState::Released);
+        if snapshot.layers.get(&diff_id).is_some_and(|record| record.state == LayerState::Fresh) {
+            gone.extend(snapshot.layers.remove(&diff_id).map(|record| record.layer.clone()));
+        }
+    }
+    gone
+}
+
+fn set_state(snapshot: &mut Snapshot, diff_id: &Digest, from: LayerState, to: LayerState) {
+    if let Some(record) = snapshot.layers.get(diff_id).filter(|record| record.state == from) {
+        let record = LayerRecord { state: to, ..LayerRecord::clone(record) };
+        snapshot.layers.insert(*diff_id, Arc::new(record));
+    }
+}
