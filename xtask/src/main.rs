@@ -5,8 +5,14 @@
 
 mod apt;
 mod digest;
+mod frontend;
 mod process;
 mod progress;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+mod tools;
 mod tree;
 mod vm_image;
 
@@ -14,7 +20,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Build, run and test Coracle")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Build, run and test Coracle")]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -22,13 +28,28 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Build everything and open the desktop app; without a display, run the bundled image in the terminal
+    Run(run::Options),
+    /// Run every check and test; installs what they need
+    Test(test::Options),
+    /// Install the Debian packages that are missing
+    Setup(setup::Options),
     /// Build the guest's kernel, initramfs, root and the bundled image
     VmImage(vm_image::Options),
+    /// Build helper programs from crates.io at pinned versions
+    Tools(tools::Options),
+    /// Check what must hold of the tree: the arrows between crates, the length of files, and the like
+    Tidy,
 }
 
 fn main() -> Result<()> {
     let tree = tree::Tree::find()?;
     match Arguments::parse().verb {
+        Verb::Run(options) => run::run(&tree, &options),
+        Verb::Test(options) => test::run(&tree, &options),
+        Verb::Setup(options) => setup::run(&tree, &options),
         Verb::VmImage(options) => vm_image::build(&tree, &options).map(drop),
+        Verb::Tools(options) => tools::run(&tree, &options),
+        Verb::Tidy => tidy::run(&tree),
     }
 }

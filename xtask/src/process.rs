@@ -59,3 +59,33 @@ fn is_executable(file: &std::path::Path) -> bool {
 fn is_executable(file: &std::path::Path) -> bool {
     file.is_file()
 }
+
+/// Run with its output both shown and returned, standard output and error as one text.
+pub(crate) fn watched(command: &mut Command) -> Result<(std::process::ExitStatus, String)> {
+    let name = shown(command);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("cannot start `{name}`"))?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let text = std::thread::scope(|scope| {
+        let out = scope.spawn(|| pass_on(out));
+        let err = pass_on(err);
+        let out = out.join().unwrap_or_default();
+        out + &err
+    });
+    let status = child.wait().with_context(|| format!("cannot wait for `{name}`"))?;
+    Ok((status, text))
+}
+
+/// Copies lines to standard error as they come, and keeps them.
+fn pass_on(stream: Option<impl std::io::Read>) -> String {
+    use std::io::BufRead;
+    let mut text = String::new();
+    let Some(stream) = stream else { return text };
+    for line in std::io::BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
+        eprintln!("{line}");
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}

@@ -22,7 +22,7 @@ pub(crate) fn build(tree: &Tree) -> Result<PathBuf> {
     }
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(tree.root());
-    cargo.args(["build", "--locked", "--package", "guest-agent", "--profile", "agent", "--target", TARGET]);
+    cargo.args(["build", "--package", "guest-agent", "--profile", "agent", "--target", TARGET]);
     cargo.env("CARGO_TARGET_DIR", &folder);
     cargo.env_remove("RUSTFLAGS");
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));

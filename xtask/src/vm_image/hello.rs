@@ -35,7 +35,7 @@ pub(crate) fn bytes(folder: &Path, busybox: &Path) -> Result<Vec<u8>> {
         ("busybox and its applets", base_layer(&recipe, busybox)?),
         ("hello, passwd and group", files_layer(&folder.join("rootfs"))?),
     ];
-    layout(&recipe, &layers, created(busybox)?)
+    layout(&recipe, &layers, &created(busybox)?)
 }
 
 /// When the package's maintainer built busybox: the one time that stays the same in every build.
@@ -112,7 +112,7 @@ fn append(tar: &mut Builder<Vec<u8>>, path: &str, kind: EntryType, mode: u32, bo
     Ok(tar.append_data(&mut header, path, body)?)
 }
 
-fn layout(recipe: &Recipe, layers: &[(&str, Vec<u8>)], created: String) -> Result<Vec<u8>> {
+fn layout(recipe: &Recipe, layers: &[(&str, Vec<u8>)], created: &str) -> Result<Vec<u8>> {
     let config = json!({
         "architecture": "amd64",
         "os": "linux",
@@ -184,7 +184,7 @@ mod tests {
             directories: vec![],
             labels: BTreeMap::new(),
         };
-        let bytes = layout(&recipe, &[("one", b"1".to_vec()), ("two", b"22".to_vec())], rfc3339(0)).unwrap();
+        let bytes = layout(&recipe, &[("one", b"1".to_vec()), ("two", b"22".to_vec())], &rfc3339(0)).unwrap();
         let mut archive = tar::Archive::new(&*bytes);
         let mut files = BTreeMap::new();
         for entry in archive.entries().unwrap() {

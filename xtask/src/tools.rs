@@ -1,0 +1,113 @@
+//! `cargo xtask tools`: programs from crates.io that Coracle or its tests use, at pinned versions, in `target/tools`;
+//! and a docker client from Debian where the machine has none.
+
+use crate::apt::{self, Archive, Installed};
+use crate::{process, progress::step, tree::Tree};
+use anyhow::Result;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A program from crates.io.
+struct Tool {
+    krate: &'static str,
+    version: &'static str,
+    /// One that is in PATH will do.
+    any_in_path: bool,
+}
+
+const RUN: [Tool; 1] = [Tool { krate: "vhost-device-vsock", version: "0.3.0", any_in_path: false }];
+const TEST: [Tool; 2] = [
+    Tool { krate: "tauri-driver", version: "2.1.0", any_in_path: false },
+    Tool { krate: "cargo-nextest", version: "0.9.143", any_in_path: true },
+];
+
+/// The suite whose docker client is new enough, with what it needs to run on Debian 12.
+const DOCKER_SUITE: &str = "forky";
+const DOCKER_PACKAGE: &str = "docker-cli";
+
+/// What to get.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// Also what the tests use: tauri-driver, cargo-nextest, a docker client
+    #[arg(long)]
+    tests: bool,
+}
+
+/// The verb.
+pub(crate) fn run(tree: &Tree, options: &Options) -> Result<()> {
+    for_running(tree)?;
+    if options.tests {
+        for_tests(tree)?;
+    }
+    Ok(())
+}
+
+/// What coracled starts beside QEMU.
+pub(crate) fn for_running(tree: &Tree) -> Result<()> {
+    RUN.iter().try_for_each(|tool| install(tree, tool))
+}
+
+/// What the tests use.
+pub(crate) fn for_tests(tree: &Tree) -> Result<()> {
+    TEST.iter().try_for_each(|tool| install(tree, tool))?;
+    docker(tree)
+}
+
+/// Folders that the tests' PATH must begin with.
+pub(crate) fn folders(tree: &Tree) -> Vec<PathBuf> {
+    vec![tree.target("tools/bin"), tree.target("tools/docker/usr/bin")]
+}
+
+fn install(tree: &Tree, tool: &Tool) -> Result<()> {
+    if tool.any_in_path && process::in_path(tool.krate).is_some() {
+        return Ok(());
+    }
+    let root = tree.target("tools");
+    if installed(&std::fs::read_to_string(root.join(".crates.toml")).unwrap_or_default(), tool)
+        && root.join("bin").join(tool.krate).exists()
+    {
+        return Ok(());
+    }
+    step(&format!("Building {} {}", tool.krate, tool.version), || {
+        let mut cargo = Command::new("cargo");
+        cargo.args(["install", "--locked", "--version", tool.version, tool.krate, "--root"]).arg(&root);
+        // Outside of the workspace, whose settings and target folder are not for it.
+        cargo.current_dir(std::env::temp_dir()).env("CARGO_TARGET_DIR", tree.target("tools-build"));
+        process::output(&mut cargo).map(drop)
+    })
+}
+
+/// Whether cargo's own record of a root folder names this version.
+fn installed(record: &str, tool: &Tool) -> bool {
+    record.contains(&format!("\"{} {} (", tool.krate, tool.version))
+}
+
+fn docker(tree: &Tree) -> Result<()> {
+    let place = tree.target("tools/docker");
+    if process::in_path("docker").is_some() || place.join("usr/bin/docker").exists() {
+        return Ok(());
+    }
+    step("Downloading a docker client", || {
+        let archive = Archive::open(tree, DOCKER_SUITE, &[DOCKER_SUITE], Installed::Nothing)?;
+        let debs = tree.target("apt").join("debs");
+        std::fs::create_dir_all(&debs)?;
+        let deb = archive.download(DOCKER_PACKAGE, &debs)?;
+        let fresh = tempfile::tempdir_in(tree.target("tools"))?;
+        apt::unpack(&debs.join(&deb.file), fresh.path())?;
+        Ok(std::fs::rename(fresh.keep(), &place)?)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_cargos_record() {
+        let tool = |version| Tool { krate: "x-y", version, any_in_path: false };
+        let record = "[v1]\n\"x-y 1.2.0 (registry+index)\" = [\"x-y\"]\n";
+        assert!(installed(record, &tool("1.2.0")));
+        assert!(!installed(record, &tool("1.2.1")));
+        assert!(!installed("", &tool("1.2.0")));
+    }
+}
