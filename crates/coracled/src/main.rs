@@ -1,2 +1,46 @@
-//! The host service: the one place where the parts are put together.
-fn main() {}
+//! coracled, the host service: the one place where Coracle's parts are put together.
+//!
+//! ```text
+//! args, settings ──► lock of $CORACLE_HOME ──► images ──► vmm ──► engine ──► engine-api on run/docker.sock
+//!                                                                  SIGTERM, /coracle/shutdown ──► the same way back
+//! ```
+//!
+//! Going back, the service lets go of the VM: containers run on, and the next coracled finds them.
+
+mod args;
+mod bundled;
+mod ending;
+mod home;
+mod lock;
+mod logging;
+mod places;
+mod service;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::Args;
+
+/// Enough: the service waits for others, mostly. Each thread costs memory that an idle service keeps.
+const WORKER_THREADS: usize = 2;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(service::run(args)),
+        Err(error) => Err(anyhow::Error::new(error).context("starting the runtime")),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Whoever started us in the background reads stderr, not the log.
+            eprintln!("coracled: {error:#}");
+            tracing::error!("coracled ends: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -25,11 +25,11 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader, ReadBuf};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::detach::{Keys, Passed};
 use crate::listen::{Connection, hung_up};
-use crate::state::Api;
 use crate::streams::{CHUNK_BYTES, output_type};
 
 /// What the client sent along, taken from the request before its body is read.
@@ -45,6 +45,9 @@ pub(crate) struct Streams {
     pub(crate) tty: bool,
     pub(crate) output: Option<Output>,
     pub(crate) input: Option<StdinWriter>,
+    /// The end of the client's input is the end of the process's, and output goes on. Otherwise (a
+    /// terminal, a container whose stdin others may use later) it is the end of this client, as in Docker.
+    pub(crate) closes_stdin: bool,
     /// Heeded on a terminal only.
     pub(crate) keys: Option<Keys>,
     /// The request's body: the input of a client that does not upgrade.
@@ -56,7 +59,7 @@ impl Streams {
     pub(crate) fn of(attached: engine::Attached) -> Self {
         let engine::Attached { tty, output, input } = attached;
         let output = output.map(|output| Box::new(output) as Output);
-        Self { tty, output, input, keys: None, body: None }
+        Self { tty, output, input, closes_stdin: !tty, keys: None, body: None }
     }
 
     /// A message where output was expected, as Docker Engine tells an exec that did not start: with
@@ -71,7 +74,8 @@ impl Streams {
             bytes.extend(length);
         }
         bytes.extend(text.as_bytes());
-        Self { tty, output: Some(Box::new(io::Cursor::new(bytes))), input: None, keys: None, body: None }
+        let output: Output = Box::new(io::Cursor::new(bytes));
+        Self { tty, output: Some(output), input: None, closes_stdin: false, keys: None, body: None }
     }
 }
 
@@ -98,7 +102,9 @@ enum Input {
     Ended,
     /// It typed the detach keys.
     Detached,
-    /// The container takes no more, or the connection broke.
+    /// It will send no more, and nobody waits for the output.
+    Left,
+    /// The connection broke.
     Broken,
 }
 
@@ -115,25 +121,25 @@ impl Hijack {
     /// typed the keys.
     pub(crate) fn join(
         self,
-        api: &Api,
+        stopping: &CancellationToken,
+        tasks: &TaskTracker,
         streams: Streams,
         on_detach: impl Future<Output = ()> + Send + 'static,
     ) -> Response {
-        let Some(upgrade) = self.upgrade else { return plain(api, streams) };
-        let Streams { tty, output, input, keys, .. } = streams;
-        let keys = keys.filter(|_| tty);
-        let stopping = api.stopping.clone();
+        let Some(upgrade) = self.upgrade else { return plain(stopping, tasks, streams) };
+        let tty = streams.tty;
+        let stopping = stopping.clone();
         let joined = async move {
             let upgraded = match upgrade.await {
                 Ok(upgraded) => upgraded,
                 Err(error) => return tracing::debug!(%error, "the client left before its upgrade"),
             };
             tokio::select! {
-                ended = copy(upgraded, output, input, keys) => if ended == Some(Input::Detached) { on_detach.await },
+                ended = copy(upgraded, streams) => if ended == Some(Input::Detached) { on_detach.await },
                 () = stopping.cancelled() => {}
             }
         };
-        api.tasks.spawn(joined.in_current_span());
+        tasks.spawn(joined.in_current_span());
         let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
         response.extensions_mut().insert(ReasonPhrase::from_static(b"UPGRADED"));
         let headers = response.headers_mut();
@@ -144,12 +150,12 @@ impl Hijack {
     }
 }
 
-fn plain(api: &Api, streams: Streams) -> Response {
-    let Streams { tty, output, input, body, .. } = streams;
+fn plain(stopping: &CancellationToken, tasks: &TaskTracker, streams: Streams) -> Response {
+    let Streams { tty, output, input, closes_stdin, body, .. } = streams;
     let output_ends = CancellationToken::new();
     if let (Some(mut input), Some(body)) = (input, body) {
         let ended = output_ends.clone();
-        let stopping = api.stopping.clone();
+        let stopping = stopping.clone();
         let forward = async move {
             let mut data = body.into_data_stream();
             while let Some(Ok(bytes)) = data.next().await {
@@ -157,18 +163,20 @@ fn plain(api: &Api, streams: Streams) -> Response {
                     return;
                 }
             }
-            drop(input.eof().await);
+            if closes_stdin {
+                drop(input.eof().await);
+            }
             // Dropping the writer may cut bytes in flight: the output's end is its end too.
             ended.cancelled().await;
         };
         let forward = async move {
             tokio::select! { () = forward => {}, () = stopping.cancelled() => {} }
         };
-        api.tasks.spawn(forward.in_current_span());
+        tasks.spawn(forward.in_current_span());
     }
     let guard = output_ends.drop_guard();
     let body = output.map_or_else(Body::empty, |output| {
-        crate::streams::output(Guarded { output, _guard: guard }, api.stopping.clone())
+        crate::streams::output(Guarded { output, _guard: guard }, stopping.clone())
     });
     let mut response = body.into_response();
     *response.version_mut() = Version::HTTP_10;
@@ -178,15 +186,11 @@ fn plain(api: &Api, streams: Streams) -> Response {
 
 /// Copies both ways until the output ends, the client detaches or is gone. How the input ended, if
 /// that was what ended it.
-async fn copy(
-    upgraded: Upgraded,
-    output: Option<Output>,
-    input: Option<StdinWriter>,
-    keys: Option<Keys>,
-) -> Option<Input> {
-    let parts = match upgraded.downcast::<TokioIo<Connection>>() {
-        Ok(parts) => parts,
-        Err(_) => unreachable!("every connection is served as TokioIo<Connection>"),
+async fn copy(upgraded: Upgraded, streams: Streams) -> Option<Input> {
+    let Streams { tty, output, mut input, closes_stdin, keys, .. } = streams;
+    let keys = keys.filter(|_| tty);
+    let Ok(parts) = upgraded.downcast::<TokioIo<Connection>>() else {
+        unreachable!("every connection is served as TokioIo<Connection>");
     };
     #[cfg(unix)]
     let (read, write) = parts.io.into_inner().into_split();
@@ -208,8 +212,7 @@ async fn copy(
     };
     let inward = async move {
         let mut read = early.chain(read);
-        let mut input = input;
-        let ended = receive(&mut read, &mut input, keys).await;
+        let ended = receive(&mut read, &mut input, closes_stdin, keys).await;
         if ended == Input::Ended && has_output {
             hung_up(read.get_ref().1).await;
         }
@@ -233,6 +236,7 @@ async fn send(output: Output, mut write: impl AsyncWrite + Unpin) {
 async fn receive(
     read: &mut (impl AsyncRead + Unpin),
     input: &mut Option<StdinWriter>,
+    closes_stdin: bool,
     mut keys: Option<Keys>,
 ) -> Input {
     let mut chunk = vec![0; CHUNK_BYTES];
@@ -259,9 +263,15 @@ async fn receive(
             return Input::Detached;
         }
     }
-    // The writer outlives this function: dropping it now may cut bytes in flight.
-    if let Some(writer) = input {
-        drop(writer.eof().await);
+    match input {
+        Some(_) if !closes_stdin => return Input::Left,
+        // The writer outlives this function: dropping it now may cut bytes in flight.
+        Some(writer) => drop(writer.eof().await),
+        None => {}
     }
     Input::Ended
 }
+
+#[cfg(all(test, unix))]
+#[path = "hijack_tests.rs"]
+mod tests;

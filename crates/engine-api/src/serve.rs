@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, Request, Uri, header};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
@@ -44,7 +45,7 @@ pub async fn serve(mut listener: Listener, api: Api) {
             Ok(connection) => {
                 number += 1;
                 let span = tracing::debug_span!("connection", number);
-                api.tasks.spawn(answer(connection, router.clone(), api.clone()).instrument(span));
+                api.tasks.spawn(answer(connection, router.clone(), stopping.clone()).instrument(span));
             }
             Err(error) => {
                 // Out of descriptors, mostly: others' ends make room again.
@@ -61,7 +62,7 @@ pub async fn serve(mut listener: Listener, api: Api) {
 }
 
 /// Serves one connection until it ends or is handed over to a hijack.
-pub(crate) async fn answer(connection: Connection, router: Router, api: Api) {
+pub(crate) async fn answer(connection: Connection, router: Router, stopping: CancellationToken) {
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let router = router.clone();
         async move { Ok::<_, Infallible>(respond(router, request.map(Body::new)).await) }
@@ -74,7 +75,7 @@ pub(crate) async fn answer(connection: Connection, router: Router, api: Api) {
     tokio::pin!(served);
     let result = tokio::select! {
         result = &mut served => result,
-        () = api.stopping.cancelled() => {
+        () = stopping.cancelled() => {
             served.as_mut().graceful_shutdown();
             served.await
         }

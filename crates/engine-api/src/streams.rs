@@ -33,7 +33,7 @@ pub(crate) fn ndjson<T: Serialize>(
     values: impl Stream<Item = T> + Send + 'static,
     stopping: CancellationToken,
 ) -> Response {
-    let lines = values.map(|value| Ok::<_, serde_json::Error>(line(&value)?));
+    let lines = values.map(|value| line(&value));
     let body = Body::from_stream(lines.take_until(stopping.cancelled_owned()));
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
 }

@@ -36,9 +36,13 @@ async fn attach(
     };
     let hijack = Hijack::of(&mut request);
     let attached = api.engine.attach(&id, options).await?;
-    let streams = Streams { keys: Some(keys), body: Some(request.into_body()), ..Streams::of(attached) };
+    let mut streams = Streams { keys: Some(keys), body: Some(request.into_body()), ..Streams::of(attached) };
+    if streams.input.is_some() {
+        let config = api.engine.inspect(&id, false).await?.config.unwrap_or_default();
+        streams.closes_stdin &= config.stdin_once.unwrap_or_default();
+    }
     let on_detach = tell_detached(api.clone(), id);
-    Ok(hijack.join(&api, streams, on_detach))
+    Ok(hijack.join(&api.stopping, &api.tasks, streams, on_detach))
 }
 
 /// Docker Engine's `detach` event.

@@ -58,7 +58,7 @@ async fn start(State(api): State<Api>, Path(id): Path<String>, mut request: Requ
         Err(error @ engine::Error::Start(_)) if !detach => Streams::message(tty, &full_text(&error)),
         Err(error) => return Err(error.into()),
     };
-    Ok(hijack.join(&api, streams, std::future::ready(())))
+    Ok(hijack.join(&api.stopping, &api.tasks, streams, std::future::ready(())))
 }
 
 /// `[rows, columns]`; zeros are what a client sends that knows no size.

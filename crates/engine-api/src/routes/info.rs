@@ -67,7 +67,7 @@ pub(super) async fn info(State(api): State<Api>) -> Json<SystemInfo> {
         os_version: some(""),
         os_type: some("linux"),
         architecture: some(std::env::consts::ARCH),
-        ncpu: guest.as_ref().map(|guest| i64::from(guest.cpus)).or_else(|| host_cpus()),
+        ncpu: guest.as_ref().map(|guest| i64::from(guest.cpus)).or_else(host_cpus),
         mem_total: Some(
             guest.as_ref().map_or(0, |guest| i64::try_from(guest.mem_total_bytes).unwrap_or(i64::MAX)),
         ),

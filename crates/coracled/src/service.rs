@@ -1,0 +1,106 @@
+//! The parts together, from the lock to the last drain.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use engine::{Engine, EngineConfig};
+use engine_api::{Api, Listener, Service};
+use vmm::{Vm, VmConfig};
+
+use crate::args::Args;
+use crate::ending::Requests;
+use crate::home::Home;
+use crate::settings::Settings;
+use crate::{bundled, lock, logging, places};
+
+/// Runs until a signal or a client ends it.
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let home = Home::open(args.home)?;
+    let _lock = lock::take(&home.run().join("coracled.lock"))?;
+    let settings = Settings::read(&args.settings.unwrap_or_else(|| home.settings()))?;
+    let filter = args.log.as_deref().or(settings.log.as_deref()).unwrap_or("info");
+    logging::start(&home.log().join("coracled.log"), filter)?;
+    let requests = Requests::listen().context("listening for signals")?;
+    let assets = places::assets(args.assets);
+    let libexec = places::libexec(args.libexec);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        pid = std::process::id(),
+        home = %home.path().display(),
+        assets = %assets.display(),
+        libexec = %libexec.display(),
+        "coracled starts"
+    );
+
+    // Clients that come from now on wait in the socket's queue until all is in place.
+    let listener = Listener::bind(&home.socket()).await?;
+    let images = images::Store::open(&home.images(), &home.db().join("images.redb"), settings.registries())
+        .await
+        .context("opening the image store")?;
+    let warnings = take_in_bundled(&images, &home, &assets).await;
+    let vm = Vm::new(vm_config(&home, &settings, assets, libexec));
+    let engine = Engine::open(
+        EngineConfig { db_path: home.db().join("engine.redb") },
+        images.clone(),
+        Arc::new(vm.clone()),
+    )
+    .await
+    .context("opening the engine")?;
+    let service = Service {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        home: home.path().to_owned(),
+        socket: home.socket(),
+        id: home.id()?,
+        registries: settings.registries(),
+        warnings,
+    };
+    let api = Api::new(engine.clone(), vm.clone(), service);
+
+    let watcher = tokio::spawn(stop_on_request(requests, api.clone()));
+    tracing::info!(socket = %home.socket().display(), "coracled serves");
+    engine_api::serve(listener, api).await;
+
+    tracing::info!("coracled lets go of containers and VM, which run on");
+    engine.shutdown().await;
+    images.close().await;
+    vm.detach().await;
+    watcher.abort();
+    tracing::info!("coracled ends");
+    Ok(())
+}
+
+/// The first request drains, a second one does not wait for that.
+async fn stop_on_request(mut requests: Requests, api: Api) {
+    let signal = requests.next().await;
+    tracing::info!(signal, "coracled is asked to end");
+    api.stop();
+    let signal = requests.next().await;
+    tracing::warn!(signal, "coracled ends at once");
+    std::process::exit(1);
+}
+
+/// What went wrong with it, as a warning: the service is of use without the bundled image.
+async fn take_in_bundled(images: &images::Store, home: &Home, assets: &Path) -> Vec<String> {
+    let taken = bundled::import(images, &assets.join("hello.tar"), &home.db().join("bundled")).await;
+    match taken {
+        Ok(()) => Vec::new(),
+        Err(error) => {
+            tracing::warn!("the bundled image is missing: {error:#}");
+            vec![format!("WARNING: The bundled image coracle/hello is missing: {error:#}")]
+        }
+    }
+}
+
+fn vm_config(home: &Home, settings: &Settings, assets: PathBuf, libexec: PathBuf) -> VmConfig {
+    let defaults = VmConfig::below(home.path(), assets, libexec);
+    VmConfig {
+        memory_mib: settings.memory_mib.unwrap_or(defaults.memory_mib),
+        cpus: settings.cpus.unwrap_or(defaults.cpus),
+        data_disk_bytes: settings.data_disk_gib.map_or(defaults.data_disk_bytes, |gib| gib << 30),
+        accelerator: settings.accelerator,
+        transport: settings.transport,
+        qemu: settings.qemu.clone(),
+        ..defaults
+    }
+}
