@@ -1,0 +1,389 @@
+//! The guest as the host sees it: what the gRPC calls do, without gRPC.
+//!
+//! Mounts, disks and bundles are blocking work and run apart from the reactor. Calls that need the disks wait
+//! until `late` says that they are there.
+
+use std::fs;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use agent_proto::v1;
+use agent_proto::v1::error_detail::Code;
+use tokio::sync::{oneshot, watch};
+use types::{ContainerId, ExecId};
+
+use crate::agent::failure::Failure;
+use crate::agent::layers::Layers;
+use crate::agent::shims::{self, Link, Pool};
+use crate::agent::table::{Key, Table};
+use crate::agent::{bundle, cgroup, disks};
+use crate::clock::unix_ns;
+use crate::paths;
+use crate::wire::{self, Cause, Exit, Launch, Note, Order, State};
+
+/// How long a process may take from launch to running.
+const START: Duration = Duration::from_secs(60);
+/// Exit code of a process whose shim was killed.
+const LOST: i32 = 137;
+
+/// How far the work behind the hello has come.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Readiness {
+    #[default]
+    Pending,
+    Ready,
+    Failed(String),
+}
+
+/// Everything that the calls work on.
+pub(crate) struct Guest {
+    pub(crate) table: Table,
+    pub(crate) layers: Mutex<Layers>,
+    pub(crate) shims: Pool,
+    pub(crate) ready: watch::Sender<Readiness>,
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Failure::internal("agent", error)))
+}
+
+fn container_id(text: &str) -> Result<ContainerId, Failure> {
+    text.parse().map_err(|error| Failure::new(Code::BadSpec, error))
+}
+
+/// The process that a message names.
+pub(crate) fn key(reference: Option<v1::ProcessRef>) -> Result<Key, Failure> {
+    let reference = reference.unwrap_or_default();
+    let container = container_id(&reference.container_id)?.to_string();
+    if reference.exec_id.is_empty() {
+        return Ok(Key { container, exec: None });
+    }
+    let exec = reference.exec_id.parse::<ExecId>().map_err(|error| Failure::new(Code::BadSpec, error))?;
+    Ok(Key { container, exec: Some(exec.to_string()) })
+}
+
+pub(crate) fn container_key(text: &str) -> Result<Key, Failure> {
+    Ok(Key { container: container_id(text)?.to_string(), exec: None })
+}
+
+impl Guest {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            table: Table::new(),
+            layers: Mutex::default(),
+            shims: Pool::default(),
+            ready: watch::Sender::default(),
+        })
+    }
+
+    async fn disks(&self) -> Result<(), Failure> {
+        let mut ready = self.ready.subscribe();
+        let seen = ready.wait_for(|state| !matches!(state, Readiness::Pending)).await;
+        match seen.as_deref() {
+            Ok(Readiness::Ready) => Ok(()),
+            Ok(Readiness::Failed(why)) => Err(Failure::new(Code::DataDisk, why)),
+            Ok(Readiness::Pending) | Err(_) => Err(Failure::internal("disks", "the agent is going away")),
+        }
+    }
+
+    fn with_layers<T>(&self, work: impl FnOnce(&mut Layers) -> T) -> T {
+        work(&mut self.layers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) async fn prepare(
+        self: &Arc<Self>,
+        request: v1::PrepareContainerRequest,
+    ) -> Result<(), Failure> {
+        let id = container_id(&request.container_id)?;
+        self.disks().await?;
+        let guest = Arc::clone(self);
+        blocking(move || guest.with_layers(|layers| layers.assemble(&id, &request.layers)).map(drop)).await
+    }
+
+    pub(crate) async fn start(
+        self: &Arc<Self>,
+        request: v1::StartContainerRequest,
+    ) -> Result<State, Failure> {
+        let key = container_key(&request.container_id)?;
+        self.table.begin(&key)?;
+        let started = self.start_begun(&key, request).await;
+        if started.is_err() {
+            self.table.abort(&key);
+            let guest = Arc::clone(self);
+            let container = key.container.clone();
+            let _ = blocking(move || guest.take_down(&container)).await;
+        }
+        started
+    }
+
+    async fn start_begun(
+        self: &Arc<Self>,
+        key: &Key,
+        request: v1::StartContainerRequest,
+    ) -> Result<State, Failure> {
+        self.disks().await?;
+        let id = container_id(&request.container_id)?;
+        let guest = Arc::clone(self);
+        let stdio = request.stdio.unwrap_or_default();
+        let log = request.log.unwrap_or_default();
+        let completed = blocking(move || {
+            let dir = paths::run_dir(id.as_str());
+            let _ = fs::remove_file(dir.join("state.json"));
+            let _ = fs::remove_file(dir.join("exit.json"));
+            let root = guest.with_layers(|layers| layers.assemble(&id, &request.layers))?;
+            cgroup::remove(id.as_str());
+            let _ = fs::remove_dir_all(Path::new(paths::RUNTIME).join(id.as_str()));
+            bundle::write(&request, &root)
+        })
+        .await?;
+        let log = (log.driver() == v1::log_config::Driver::JsonFile).then(|| wire::Log {
+            file: paths::log_file(&key.container),
+            max_size_bytes: log.max_size_bytes,
+            max_files: log.max_files,
+        });
+        let launch = Launch {
+            dir: paths::run_dir(&key.container),
+            log,
+            own_network: completed.own_network,
+            ..launch(key, &stdio)
+        };
+        self.launch(key, launch).await
+    }
+
+    pub(crate) async fn exec(self: &Arc<Self>, request: v1::StartExecRequest) -> Result<State, Failure> {
+        let key = key(request.process.clone())?;
+        let Some(exec) = key.exec.clone() else {
+            return Err(Failure::new(Code::BadSpec, "an exec needs an id"));
+        };
+        let (state, _) = self.table.running(&Key { exec: None, ..key.clone() })?;
+        self.table.begin(&key)?;
+        let stdio = request.stdio.unwrap_or_default();
+        let privileged = request.privileged;
+        let prepared = blocking({
+            let exec = exec.clone();
+            move || bundle::write_exec(&request, &exec, state.pid)
+        });
+        let started = match prepared.await {
+            Ok(()) => {
+                let dir = paths::exec_dir(&exec);
+                self.launch(&key, Launch { dir, privileged, ..launch(&key, &stdio) }).await
+            }
+            Err(failure) => Err(failure),
+        };
+        if started.is_err() {
+            self.table.abort(&key);
+            let _ = fs::remove_dir_all(paths::exec_dir(&exec));
+        }
+        started
+    }
+
+    /// Gives the work to a shim and waits until the program runs.
+    async fn launch(self: &Arc<Self>, key: &Key, launch: Launch) -> Result<State, Failure> {
+        let internal = |error| Failure::internal("shim", error);
+        let idle = self.shims.take().map_err(internal)?;
+        let (link, child, listening) = idle.employ(key.id()).map_err(internal)?;
+        let link = Arc::new(link);
+        for parked in self.table.take_parked(key) {
+            link.order(&parked.order, Some(parked.fd.as_fd()));
+        }
+        link.order(&Order::Launch(Box::new(launch)), Some(listening.as_fd()));
+        drop(listening);
+        let (told, answer) = oneshot::channel();
+        let guest = Arc::clone(self);
+        let its = key.clone();
+        tokio::spawn(async move {
+            guest.follow(&its, &link, Some(told)).await;
+            shims::reap(child);
+        });
+        let started = tokio::time::timeout(START, answer).await;
+        self.shims.refill();
+        match started {
+            Ok(Ok(Ok(state))) => Ok(state),
+            Ok(Ok(Err(failure))) => Err(failure),
+            Ok(Err(_)) => Err(Failure::internal("shim", "it died before the process ran")),
+            Err(_) => {
+                if key.exec.is_none() {
+                    cgroup::kill(&key.container);
+                }
+                Err(Failure::internal("shim", "the process did not start in time"))
+            }
+        }
+    }
+
+    /// Reads a shim's notes until it is gone.
+    pub(crate) async fn follow(
+        &self,
+        key: &Key,
+        link: &Arc<Link>,
+        mut told: Option<oneshot::Sender<Result<State, Failure>>>,
+    ) {
+        let mut pidfd = None;
+        let mut running = false;
+        while let Some(note) = link.note().await {
+            match note {
+                Note::Started(state) => {
+                    pidfd = crate::sys::pidfd_open(state.pid).ok();
+                    running = true;
+                    self.table.started(key, state.clone(), link);
+                    if let Some(told) = told.take() {
+                        let _ = told.send(Ok(state));
+                    }
+                }
+                Note::Failed(failure) => {
+                    let code = match failure.cause {
+                        Cause::NotFound => Code::CommandNotFound,
+                        Cause::NotExecutable => Code::CommandNotExecutable,
+                        Cause::Workdir => Code::Workdir,
+                        Cause::Runtime => Code::Unknown,
+                    };
+                    if let Some(told) = told.take() {
+                        let _ = told.send(Err(Failure::new(code, failure.message)));
+                    }
+                }
+                Note::Oom => self.table.oom(&key.container),
+                Note::Exited(exit) => {
+                    running = false;
+                    self.table.exited(key, exit, Some(link));
+                }
+            }
+        }
+        shims::unlink(key.id());
+        if running {
+            tracing::warn!(container = %key.container, exec = ?key.exec, "shim died; its process is killed");
+            match (&key.exec, pidfd) {
+                (None, _) => cgroup::kill(&key.container),
+                (Some(_), Some(pidfd)) => drop(crate::sys::pidfd_kill(&pidfd)),
+                (Some(_), None) => {}
+            }
+            self.lost(key);
+        }
+    }
+
+    /// Writes down the end of a process whose shim cannot.
+    pub(crate) fn lost(&self, key: &Key) {
+        let exit =
+            Exit { code: LOST, at_unix_ns: unix_ns(), oom_killed: cgroup::oom_kills(&key.container) > 0 };
+        let dir = dir(key);
+        if let Err(error) =
+            serde_json::to_vec(&exit).map_err(Into::into).and_then(|b| fs::write(dir.join("exit.json"), b))
+        {
+            tracing::warn!(%error, "exit not written");
+        }
+        self.table.exited(key, exit, None);
+    }
+
+    /// Removes what one run of a container has left.
+    fn take_down(&self, container: &str) -> Result<(), Failure> {
+        let id = container_id(container)?;
+        cgroup::remove(container);
+        let _ = fs::remove_dir_all(Path::new(paths::RUNTIME).join(container));
+        self.with_layers(|layers| layers.dismantle(&id))?;
+        match fs::remove_dir_all(paths::run_dir(container)) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Failure::internal("run folder", error)),
+        }
+    }
+
+    pub(crate) async fn collect(self: &Arc<Self>, key: Key) -> Result<(), Failure> {
+        self.table.collect(&key)?;
+        match key.exec {
+            Some(exec) => drop(fs::remove_dir_all(paths::exec_dir(&exec))),
+            None => {
+                let guest = Arc::clone(self);
+                blocking(move || guest.take_down(&key.container)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn remove(self: &Arc<Self>, container: &str) -> Result<(), Failure> {
+        let key = container_key(container)?;
+        if self.table.is_live(&key) {
+            return Err(Failure::new(Code::AlreadyRunning, format_args!("{container} is running")));
+        }
+        self.collect(key.clone()).await?;
+        self.disks().await?;
+        blocking(move || {
+            let trash = Path::new(paths::DATA).join("trash").join(format!("{}-{}", key.container, unix_ns()));
+            match fs::rename(paths::data_dir(&key.container), trash) {
+                Ok(()) => Ok(()),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+                Err(error) => Err(Failure::internal("remove container", error)),
+            }
+        })
+        .await?;
+        tokio::task::spawn_blocking(disks::empty_trash);
+        Ok(())
+    }
+
+    pub(crate) async fn release(self: &Arc<Self>, diff_ids: Vec<String>) -> Result<(), Failure> {
+        let guest = Arc::clone(self);
+        blocking(move || guest.with_layers(|layers| layers.release(&diff_ids))).await
+    }
+
+    pub(crate) fn freeze(&self, container: &str, frozen: bool) -> Result<(), Failure> {
+        let key = container_key(container)?;
+        self.table.running(&key)?;
+        cgroup::freeze(container, frozen).map_err(|error| Failure::internal("freeze", error))?;
+        self.table.set_paused(&key, frozen);
+        Ok(())
+    }
+
+    pub(crate) fn signal(&self, request: v1::SignalRequest) -> Result<(), Failure> {
+        let key = key(request.process)?;
+        let (_, link) = self.table.running(&key)?;
+        if request.all {
+            return cgroup::signal_all(&key.container, request.signal)
+                .map_err(|error| Failure::internal("signal", error));
+        }
+        link.order(&Order::Signal { signal: request.signal }, None);
+        Ok(())
+    }
+
+    pub(crate) fn resize(&self, request: v1::ResizeTtyRequest) -> Result<(), Failure> {
+        let key = key(request.process)?;
+        let (state, link) = self.table.running(&key)?;
+        if !state.tty {
+            return Err(Failure::new(Code::NotATty, format_args!("{} has no terminal", key.id())));
+        }
+        let side = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
+        link.order(&Order::Resize { cols: side(request.cols), rows: side(request.rows) }, None);
+        Ok(())
+    }
+
+    /// Kills all containers and waits a little for their ends to be noted.
+    pub(crate) async fn kill_all(&self) {
+        let mut changes = self.table.watch();
+        for key in self.table.live() {
+            cgroup::kill(&key.container);
+        }
+        let gone = async { while !self.table.live().is_empty() && changes.changed().await.is_ok() {} };
+        let _ = tokio::time::timeout(Duration::from_secs(3), gone).await;
+    }
+}
+
+/// The folder of a process.
+pub(crate) fn dir(key: &Key) -> std::path::PathBuf {
+    match &key.exec {
+        None => paths::run_dir(&key.container),
+        Some(exec) => paths::exec_dir(exec),
+    }
+}
+
+fn launch(key: &Key, stdio: &v1::Stdio) -> Launch {
+    let side = |n: u32| u16::try_from(n).unwrap_or(0);
+    Launch {
+        container: key.container.clone(),
+        exec: key.exec.clone(),
+        tty: stdio.tty,
+        open_stdin: stdio.open_stdin,
+        stdin_once: stdio.stdin_once || key.exec.is_some(),
+        size: (side(stdio.tty_cols), side(stdio.tty_rows)),
+        ..Launch::default()
+    }
+}

@@ -1,0 +1,66 @@
+//! What can wait until the hello is said: the rest of the mounts and modules, the disks, the network. It is
+//! repeated by an agent that starts anew, so every step accepts that it is done already.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use crate::agent::disks;
+use crate::agent::guest::{Guest, Readiness};
+use crate::init::{modules, mounts};
+use crate::sys::net;
+
+/// QEMU's user network: the guest's address, its mask, the way out.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+const MASK: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 0);
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<T> {
+    Ok(tokio::task::spawn_blocking(work).await?)
+}
+
+/// Does all of it and says in `guest.ready` how it went.
+pub(crate) async fn prepare(guest: Arc<Guest>) {
+    let state = match steps(&guest).await {
+        Ok(()) => Readiness::Ready,
+        Err(error) => {
+            tracing::error!("the guest is not ready: {error:#}");
+            Readiness::Failed(format!("{error:#}"))
+        }
+    };
+    guest.ready.send_replace(state);
+    tokio::task::spawn_blocking(disks::empty_trash);
+    if let Err(error) = apart(network).await {
+        tracing::warn!(%error, "network");
+    }
+}
+
+async fn steps(guest: &Guest) -> anyhow::Result<()> {
+    apart(|| modules::load("late")).await??;
+    apart(mounts::late).await??;
+    guest.shims.refill();
+    let tools = disks::appear("root").await?;
+    let data = disks::appear("data").await?;
+    apart(move || {
+        disks::mount_tools(&tools)?;
+        disks::mount_data(&data)
+    })
+    .await??;
+    Ok(())
+}
+
+fn network() {
+    if let Err(error) = net::up("lo") {
+        tracing::warn!(%error, "lo");
+    }
+    // A VM without a network card is fine.
+    if std::path::Path::new("/sys/class/net/eth0").exists()
+        && let Err(error) = net::configure("eth0", ADDRESS, MASK, GATEWAY)
+    {
+        tracing::warn!(%error, "eth0");
+    }
+    // For containers in the VM's own network; QEMU answers DNS here.
+    let _ = std::fs::create_dir_all("/etc");
+    if let Err(error) = std::fs::write("/etc/resolv.conf", "nameserver 10.0.2.3\n") {
+        tracing::warn!(%error, "resolv.conf");
+    }
+}

@@ -1,0 +1,171 @@
+//! Agent: what the host talks to.
+//!
+//! It listens, says hello, and only then does the slow work ([`late`]). It owns mounts and control groups; the
+//! processes are their shims'. When it dies, init starts it again and it finds its shims by their sockets.
+//!
+//! It must not know Docker's API, image names or why the host asks for something.
+
+mod bundle;
+mod cgroup;
+mod disks;
+mod failure;
+mod guest;
+mod hello;
+mod late;
+mod layers;
+mod logs;
+mod recover;
+mod service;
+mod shims;
+mod streams;
+mod table;
+mod user;
+
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use agent_proto::v1::agent_server::AgentServer;
+use agent_proto::{AGENT_PORT, MAX_WRITE_BYTES, STREAM_PORT};
+use nix::sys::reboot::{RebootMode, reboot};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Connected;
+use transport::Transport;
+
+use crate::init::kernel_argument;
+use crate::paths;
+use guest::Guest;
+
+/// Name of the virtio-serial port that carries all streams where there is no vsock.
+const SERIAL_PORT: &str = "coracle.mux";
+
+/// How long the answer to Shutdown has to reach the host.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// Runs the agent.
+pub(crate) fn run() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_max_level(tracing::Level::INFO)
+        .without_time()
+        .init();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "no runtime");
+            return ExitCode::FAILURE;
+        }
+    };
+    let restarted = std::env::args().nth(2).is_some();
+    match runtime.block_on(serve(restarted)) {
+        Ok(()) => {
+            // The reply is still on its way; nothing tells when it has left the guest.
+            runtime.block_on(tokio::time::sleep(LAST_WORDS));
+            power_off()
+        }
+        Err(error) => {
+            tracing::error!("agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn open_transport() -> anyhow::Result<Box<dyn Transport>> {
+    match kernel_argument("coracle.transport").as_deref() {
+        Some("serial") => Ok(Box::new(transport::serial::Guest::new(serial_device()?))),
+        _ => Ok(Box::new(transport::vsock::Guest)),
+    }
+}
+
+fn serial_device() -> anyhow::Result<std::path::PathBuf> {
+    for entry in std::fs::read_dir("/sys/class/virtio-ports")?.flatten() {
+        let name = std::fs::read_to_string(entry.path().join("name")).unwrap_or_default();
+        if name.trim() == SERIAL_PORT {
+            return Ok(std::path::Path::new("/dev").join(entry.file_name()));
+        }
+    }
+    anyhow::bail!("no virtio-serial port named {SERIAL_PORT}")
+}
+
+async fn serve(restarted: bool) -> anyhow::Result<()> {
+    let transport = open_transport()?;
+    let agent = transport.listen(AGENT_PORT).await?;
+    let streams = transport.listen(STREAM_PORT).await?;
+    let guest = Guest::new();
+    if restarted {
+        recover::adopt(&guest);
+    }
+    let shutdown = CancellationToken::new();
+    let hello = hello::message(restarted);
+    let service =
+        service::Service { guest: Arc::clone(&guest), hello: hello.clone(), shutdown: shutdown.clone() };
+    tokio::spawn(streams::accept(streams, Arc::clone(&guest)));
+    let late = Arc::clone(&guest);
+    tokio::spawn(async move {
+        let preparing = tokio::spawn(late::prepare(late));
+        hello::say(transport.as_ref(), &hello).await;
+        let _ = preparing.await;
+        // The transport lives as long as the agent.
+        std::future::pending::<()>().await;
+    });
+    let incoming = futures::stream::unfold(agent, |mut agent| async {
+        let stream = agent.accept().await.ok()?;
+        Some((Ok::<_, std::io::Error>(Connection(stream)), agent))
+    });
+    let serving =
+        tonic::transport::Server::builder().serve_with_incoming(AgentServer::new(service), incoming);
+    tokio::select! {
+        ended = serving => Ok(ended?),
+        () = shutdown.cancelled() => Ok(()),
+    }
+}
+
+fn power_off() -> ExitCode {
+    nix::unistd::sync();
+    for target in [paths::DATA, paths::TOOLS] {
+        let _ = nix::mount::umount2(target, nix::mount::MntFlags::MNT_DETACH);
+    }
+    nix::unistd::sync();
+    let _ = reboot(RebootMode::RB_POWER_OFF);
+    ExitCode::FAILURE
+}
+
+/// A stream as tonic wants it, with writes no longer than the transport takes.
+struct Connection(transport::Stream);
+
+impl Connected for Connection {
+    type ConnectInfo = ();
+    fn connect_info(&self) {}
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        let length = bytes.len().min(MAX_WRITE_BYTES);
+        Pin::new(&mut self.0).poll_write(cx, &bytes[..length])
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,133 @@
+//! The gRPC service: messages in, [`Guest`]'s calls, messages out. No policy.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use agent_proto::v1;
+use agent_proto::v1::agent_server::Agent;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use crate::agent::disks;
+use crate::agent::guest::{self, Guest};
+
+/// The service over one [`Guest`].
+pub(crate) struct Service {
+    pub(crate) guest: Arc<Guest>,
+    pub(crate) hello: v1::Hello,
+    pub(crate) shutdown: CancellationToken,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl Agent for Service {
+    type EventsStream = Pin<Box<dyn Stream<Item = Result<v1::Event, Status>> + Send>>;
+
+    async fn info(&self, _: Request<v1::InfoRequest>) -> Answer<v1::InfoReply> {
+        let (mem_total_bytes, mem_available_bytes) = disks::memory();
+        let (data_disk_total_bytes, data_disk_free_bytes) = disks::usage();
+        let controllers = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+        Ok(Response::new(v1::InfoReply {
+            hello: Some(v1::Hello { uptime_ms: crate::agent::hello::uptime_ms(), ..self.hello.clone() }),
+            mem_total_bytes,
+            mem_available_bytes,
+            cpus: std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1)),
+            data_disk_total_bytes,
+            data_disk_free_bytes,
+            cgroup_controllers: controllers.split_whitespace().map(str::to_owned).collect(),
+        }))
+    }
+
+    async fn events(&self, _: Request<v1::EventsRequest>) -> Answer<Self::EventsStream> {
+        let guest = Arc::clone(&self.guest);
+        let (first, changes) = guest.table.subscribe();
+        let stream =
+            futures::stream::unfold((guest, Some(first), changes), |(guest, first, mut changes)| async {
+                if let Some(first) = first {
+                    return Some((Ok(first), (guest, None, changes)));
+                }
+                match changes.recv().await {
+                    Ok(event) => Some((Ok(event), (guest, None, changes))),
+                    // Too far behind: everything anew.
+                    Err(RecvError::Lagged(_)) => {
+                        let (first, changes) = guest.table.subscribe();
+                        Some((Ok(first), (guest, None, changes)))
+                    }
+                    Err(RecvError::Closed) => None,
+                }
+            });
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn prepare_container(
+        &self,
+        request: Request<v1::PrepareContainerRequest>,
+    ) -> Answer<v1::PrepareContainerReply> {
+        self.guest.prepare(request.into_inner()).await?;
+        Ok(Response::new(v1::PrepareContainerReply {}))
+    }
+
+    async fn start_container(
+        &self,
+        request: Request<v1::StartContainerRequest>,
+    ) -> Answer<v1::StartContainerReply> {
+        let state = self.guest.start(request.into_inner()).await?;
+        let pid = state.pid.unsigned_abs();
+        Ok(Response::new(v1::StartContainerReply { pid, started_unix_ns: state.at_unix_ns }))
+    }
+
+    async fn start_exec(&self, request: Request<v1::StartExecRequest>) -> Answer<v1::StartExecReply> {
+        let state = self.guest.exec(request.into_inner()).await?;
+        Ok(Response::new(v1::StartExecReply { pid: state.pid.unsigned_abs() }))
+    }
+
+    async fn signal(&self, request: Request<v1::SignalRequest>) -> Answer<v1::SignalReply> {
+        self.guest.signal(request.into_inner())?;
+        Ok(Response::new(v1::SignalReply {}))
+    }
+
+    async fn resize_tty(&self, request: Request<v1::ResizeTtyRequest>) -> Answer<v1::ResizeTtyReply> {
+        self.guest.resize(request.into_inner())?;
+        Ok(Response::new(v1::ResizeTtyReply {}))
+    }
+
+    async fn pause(&self, request: Request<v1::PauseRequest>) -> Answer<v1::PauseReply> {
+        self.guest.freeze(&request.into_inner().container_id, true)?;
+        Ok(Response::new(v1::PauseReply {}))
+    }
+
+    async fn resume(&self, request: Request<v1::ResumeRequest>) -> Answer<v1::ResumeReply> {
+        self.guest.freeze(&request.into_inner().container_id, false)?;
+        Ok(Response::new(v1::ResumeReply {}))
+    }
+
+    async fn collect(&self, request: Request<v1::CollectRequest>) -> Answer<v1::CollectReply> {
+        self.guest.collect(guest::key(request.into_inner().process)?).await?;
+        Ok(Response::new(v1::CollectReply {}))
+    }
+
+    async fn remove_container(
+        &self,
+        request: Request<v1::RemoveContainerRequest>,
+    ) -> Answer<v1::RemoveContainerReply> {
+        self.guest.remove(&request.into_inner().container_id).await?;
+        Ok(Response::new(v1::RemoveContainerReply {}))
+    }
+
+    async fn release_layers(
+        &self,
+        request: Request<v1::ReleaseLayersRequest>,
+    ) -> Answer<v1::ReleaseLayersReply> {
+        self.guest.release(request.into_inner().diff_ids).await?;
+        Ok(Response::new(v1::ReleaseLayersReply {}))
+    }
+
+    async fn shutdown(&self, _: Request<v1::ShutdownRequest>) -> Answer<v1::ShutdownReply> {
+        self.guest.kill_all().await;
+        self.shutdown.cancel();
+        Ok(Response::new(v1::ShutdownReply {}))
+    }
+}
