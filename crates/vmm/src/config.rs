@@ -125,6 +125,25 @@ impl VmConfig {
     /// Virtual size of a new layer disk.
     pub const LAYER_DISK_BYTES: u64 = 1 << 40;
 
+    /// With every path absolute: the processes that get them live in another folder.
+    pub(crate) fn absolute(mut self) -> Self {
+        let paths = [
+            &mut self.assets,
+            &mut self.libexec,
+            &mut self.run_dir,
+            &mut self.log_dir,
+            &mut self.layer_disk,
+            &mut self.data_disk,
+        ];
+        for path in paths.into_iter().chain(&mut self.qemu) {
+            // Fails for an empty path alone, which no file has.
+            if let Ok(absolute) = std::path::absolute(&*path) {
+                *path = absolute;
+            }
+        }
+        self
+    }
+
     /// The default machine below `home` (`$CORACLE_HOME`): every processor of the host, restart on death.
     #[must_use]
     pub fn below(home: &std::path::Path, assets: PathBuf, libexec: PathBuf) -> Self {

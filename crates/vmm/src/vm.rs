@@ -26,6 +26,7 @@ impl Vm {
     /// Outside a tokio runtime.
     #[must_use]
     pub fn new(config: VmConfig) -> Self {
+        let config = config.absolute();
         let qemu = Arc::new(Qemu::new(&config));
         Self::with_hypervisor(config, qemu)
     }
@@ -36,6 +37,7 @@ impl Vm {
     /// Outside a tokio runtime.
     #[must_use]
     pub fn with_hypervisor(config: VmConfig, hypervisor: Arc<dyn Hypervisor>) -> Self {
+        let config = config.absolute();
         let (commands, received) = mpsc::channel(32);
         let views = owner::spawn(config, hypervisor, received);
         Self { commands, status: views.status, agent: views.agent, findings: views.findings }
