@@ -1,6 +1,6 @@
 //! The state of the VM as `/coracle/vm` tells it.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The VM's state. Fields that an older or newer service does not send are empty.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -13,17 +13,17 @@ pub enum VmStatus {
         /// The stage in coracled's words, such as `kernel`.
         #[serde(default)]
         stage: String,
-        /// How long it has been booting.
+        /// When this boot began.
         #[serde(default)]
-        elapsed_ms: Option<u64>,
+        since_unix_ms: Option<u64>,
         /// Accelerator being tried.
         #[serde(default)]
         accelerator: Option<String>,
     },
     /// The agent said hello.
     Running {
-        /// From QEMU's start to the agent's hello; none for a VM that was found running.
-        #[serde(default)]
+        /// From the command to the agent's hello; none for a VM that was found running.
+        #[serde(default, deserialize_with = "zero_is_none")]
         boot_ms: Option<u64>,
         /// `kvm`, `hvf`, `whpx`, or `tcg` for software emulation.
         #[serde(default)]
@@ -37,6 +37,12 @@ pub enum VmStatus {
         /// Distinguishes this boot from any other.
         #[serde(default)]
         boot_id: String,
+        /// When it was started.
+        #[serde(default)]
+        since_unix_ms: Option<u64>,
+        /// The guest's kernel release.
+        #[serde(default)]
+        kernel: String,
     },
     /// On the way down.
     Stopping,
@@ -64,6 +70,11 @@ impl VmStatus {
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Booting { .. } | Self::Stopping)
     }
+}
+
+/// coracled says 0 of a boot that it has not seen.
+fn zero_is_none<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
+    Ok(Option::deserialize(input)?.filter(|ms| *ms != 0))
 }
 
 #[cfg(test)]

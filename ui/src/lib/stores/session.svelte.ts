@@ -1,0 +1,80 @@
+// The connection to coracled and the state of its VM, as the shell tells them.
+import type { Vm, WatchEvent } from "../bindings";
+import { t } from "../i18n/index.svelte";
+import * as ipc from "../ipc";
+import { containers } from "./containers.svelte";
+import { images } from "./images.svelte";
+import { logs } from "./logs.svelte";
+import { notices } from "./notices.svelte";
+
+export type Link = { state: "connecting" } | { state: "connected" } | { state: "unreachable"; message: string };
+
+class Session {
+  link = $state.raw<Link>({ state: "connecting" });
+  vm = $state.raw<Vm>({ state: "unknown" });
+  /** When the present boot began. */
+  bootBeganMs = $state(0);
+  /** Whether lists were ever shown. */
+  met = $state(false);
+  /** A start or stop asked for here, not yet answered. */
+  vmBusy = $state(false);
+  serviceBusy = $state(false);
+
+  open(): void {
+    ipc.watch((event) => this.receive(event));
+  }
+
+  receive(event: WatchEvent): void {
+    switch (event.type) {
+      case "connecting":
+        // Between two tries nothing is known that was not known before.
+        if (this.link.state !== "unreachable") this.link = { state: "connecting" };
+        break;
+      case "connected":
+        this.link = { state: "connected" };
+        this.met = true;
+        void containers.load();
+        void images.load();
+        logs.reopen();
+        break;
+      case "unreachable":
+        this.link = { state: "unreachable", message: event.message };
+        this.vm = { state: "unknown" };
+        break;
+      case "vm":
+        if (event.vm.state === "booting" && this.vm.state !== "booting") {
+          this.bootBeganMs = event.vm.since_unix_ms ?? Date.now();
+        }
+        this.vm = event.vm;
+        break;
+      case "changed":
+        if (event.subject === "image") images.refresh();
+        else {
+          containers.refresh();
+          if (event.action === "start") logs.restarted(event.id);
+        }
+        break;
+    }
+  }
+
+  async startService(): Promise<void> {
+    this.serviceBusy = true;
+    await notices.attempt(t("error.service"), ipc.serviceStart);
+    this.serviceBusy = false;
+  }
+
+  async startVm(): Promise<void> {
+    await this.#changeVm(t("error.vmStart"), ipc.vmStart);
+  }
+
+  async stopVm(): Promise<void> {
+    await this.#changeVm(t("error.vmStop"), ipc.vmStop);
+  }
+
+  async #changeVm(title: string, change: () => Promise<Vm>): Promise<void> {
+    this.vmBusy = true;
+    await notices.attempt(title, change);
+    this.vmBusy = false;
+  }
+}
+export const session = new Session();
