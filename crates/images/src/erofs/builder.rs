@@ -13,7 +13,7 @@ use super::error::LayerError;
 use super::format::{self, BLOCK, Superblock};
 use super::metadata::Plan;
 use super::output::{Output, Sink};
-use super::tree::{Attributes, Content, Data, Node, Place, ROOT, Tree};
+use super::tree::{Attributes, Content, Data, Node, Place, ROOT, Run, Tree};
 use super::xattr;
 
 /// Files up to this size stand beside their inode…
@@ -36,12 +36,14 @@ pub struct Limits {
     pub image_bytes: u64,
     /// Files, directories and so on, those included that a later entry replaced.
     pub entries: u64,
+    /// Bytes of names, link targets, attributes and sparse maps, which are held in memory.
+    pub metadata_bytes: u64,
 }
 
 impl Default for Limits {
-    /// 64 GiB and four million entries (about 1 GiB of memory in the worst case).
+    /// 64 GiB, two million entries and 256 MiB for what they carry.
     fn default() -> Self {
-        Self { tar_bytes: 64 << 30, image_bytes: 64 << 30, entries: 4_000_000 }
+        Self { tar_bytes: 64 << 30, image_bytes: 64 << 30, entries: 2_000_000, metadata_bytes: 256 << 20 }
     }
 }
 
@@ -95,6 +97,8 @@ pub fn build(tar: impl Read, sink: &mut impl Sink, limits: &Limits) -> Result<Bu
         tree: Tree::new(limits.entries),
         limit: limits.image_bytes.min(MAX_IMAGE_BYTES),
         small_bytes: 0,
+        metadata_limit: limits.metadata_bytes,
+        metadata_bytes: 0,
     };
     while let Some(entry) = layer.reader.next_entry()? {
         layer.entry(entry)?;
@@ -132,10 +136,13 @@ struct Layer<'s, R, S> {
     tree: Tree,
     limit: u64,
     small_bytes: u64,
+    metadata_limit: u64,
+    metadata_bytes: u64,
 }
 
 impl<R: Read, S: Sink> Layer<'_, R, S> {
     fn entry(&mut self, mut entry: Entry) -> Result<(), LayerError> {
+        self.charge(&entry)?;
         let Some(place) = self.tree.place(&entry.path)? else { return self.root(entry) };
         if place.name.starts_with(b".wh.") {
             return self.whiteout(&entry.path, &place);
@@ -155,6 +162,17 @@ impl<R: Read, S: Sink> Layer<'_, R, S> {
             Kind::Fifo => Content::Fifo,
         };
         self.tree.insert(&entry.path, place, Node { attributes: attributes(&entry, xattrs), content })
+    }
+
+    fn charge(&mut self, entry: &Entry) -> Result<(), LayerError> {
+        let xattrs: usize = entry.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let segments = entry.segments.as_ref().map_or(0, |s| s.len() * size_of::<Run>());
+        self.metadata_bytes += (entry.path.len() + entry.link.len() + xattrs + segments) as u64;
+        if self.metadata_bytes > self.metadata_limit {
+            let limit = self.metadata_limit;
+            return Err(LayerError::TooMuchMetadata { entry: quoted(&entry.path), limit });
+        }
+        Ok(())
     }
 
     fn root(&mut self, mut entry: Entry) -> Result<(), LayerError> {
@@ -190,7 +208,10 @@ impl<R: Read, S: Sink> Layer<'_, R, S> {
                         let step = (piece.len() as u64).min(end - offset) as usize;
                         let fits = chunks.write(&mut self.out, offset, &piece[..step])?;
                         if !fits {
-                            return Err(LayerError::TooLarge { entry: quoted(&entry.path), limit: self.limit });
+                            return Err(LayerError::TooLarge {
+                                entry: quoted(&entry.path),
+                                limit: self.limit,
+                            });
                         }
                         self.reader.consume(step);
                         offset += step as u64;

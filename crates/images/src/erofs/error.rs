@@ -100,6 +100,14 @@ pub enum LayerError {
         /// The limit.
         limit: u64,
     },
+    /// More names, targets, attributes and sparse maps than the caller allows: they wait in memory.
+    #[error("layer entry {entry:?}: the layer's names and attributes take more than {limit} bytes")]
+    TooMuchMetadata {
+        /// The entry that is too much.
+        entry: String,
+        /// The limit.
+        limit: u64,
+    },
     /// A larger image than the caller allows.
     #[error("layer entry {entry:?}: the layer takes more than {limit} bytes")]
     TooLarge {

@@ -88,18 +88,19 @@ impl Plan {
         let head = INODE_BYTES + xattr::body_bytes(&xattrs_of(node));
         let size = inline_size(node);
         let within = self.metadata_bytes % BLOCK;
-        let (contents, behind, together) = if let Content::File(Data::Chunks { bits, size, .. }) = &node.content {
-            self.chunked = true;
-            (Contents::Elsewhere, 4 * size.div_ceil(BLOCK << bits), INODE_BYTES + 12)
-        } else if size == 0 {
-            (Contents::Elsewhere, 0, INODE_BYTES + 12)
-        } else if head + size <= BLOCK {
-            (Contents::Inline, size, head + size)
-        } else {
-            let late = Contents::Late(self.late_blocks);
-            self.late_blocks += size.div_ceil(BLOCK);
-            (late, 0, INODE_BYTES + 12)
-        };
+        let (contents, behind, together) =
+            if let Content::File(Data::Chunks { bits, size, .. }) = &node.content {
+                self.chunked = true;
+                (Contents::Elsewhere, 4 * size.div_ceil(BLOCK << bits), INODE_BYTES + 12)
+            } else if size == 0 {
+                (Contents::Elsewhere, 0, INODE_BYTES + 12)
+            } else if head + size <= BLOCK {
+                (Contents::Inline, size, head + size)
+            } else {
+                let late = Contents::Late(self.late_blocks);
+                self.late_blocks += size.div_ceil(BLOCK);
+                (late, 0, INODE_BYTES + 12)
+            };
         // Neither inode nor inline contents may cross the end of a block.
         if within + together > BLOCK {
             self.metadata_bytes += BLOCK - within;

@@ -112,12 +112,15 @@ impl Tree {
 
     /// The node that a hard link's target names.
     pub(super) fn hard_link_target(&mut self, entry: &[u8], target: &[u8]) -> Result<NodeId, LayerError> {
-        let refused = |problem| LayerError::HardLink { entry: quoted(entry), target: quoted(target), problem };
+        let refused =
+            |problem| LayerError::HardLink { entry: quoted(entry), target: quoted(target), problem };
         let path = parse(target).map_err(|_| refused(HardLinkProblem::Outside))?;
         let mut components: Vec<&[u8]> = path.components().collect();
         let name = components.pop().ok_or_else(|| refused(HardLinkProblem::Directory))?;
         let parent = match self.descend(entry, &components, false) {
-            Err(LayerError::NotADirectory { .. }) | Ok(None) => return Err(refused(HardLinkProblem::Missing)),
+            Err(LayerError::NotADirectory { .. }) | Ok(None) => {
+                return Err(refused(HardLinkProblem::Missing));
+            }
             found => found?.unwrap_or(ROOT),
         };
         let id = self.child(&Place { parent, name: name.into() });
@@ -255,8 +258,7 @@ fn parent_attributes() -> Attributes {
 }
 
 fn parse(raw: &[u8]) -> Result<RootedPath, LayerError> {
-    let path = RootedPath::parse(raw)
-        .map_err(|source| LayerError::Path { entry: quoted(raw), source })?;
+    let path = RootedPath::parse(raw).map_err(|source| LayerError::Path { entry: quoted(raw), source })?;
     if path.as_bytes().len() > MAX_PATH {
         return Err(LayerError::LongPath { entry: quoted(raw), bytes: path.as_bytes().len() });
     }

@@ -27,8 +27,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-pub use allocator::ExtentError;
 use allocator::Allocator;
+pub use allocator::ExtentError;
 pub use writer::LayerWriter;
 
 /// The unit of allocation, EROFS's block.

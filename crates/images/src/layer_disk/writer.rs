@@ -2,10 +2,12 @@
 
 use super::{BLOCK_BYTES, Extent, LayerDisk, WriteError, locate, sys};
 
-/// What a writer asks for at a time. Only bookkeeping: nothing takes space on the host before it is
-/// written, and what is left over returns at the end. Large, so that a layer is one extent even while
-/// others are written.
-const CHUNK_BYTES: u64 = 1 << 30;
+/// What a writer asks for at a time: 1 GiB, less on a small disk so that writers do not starve each
+/// other. Only bookkeeping: nothing takes space on the host before it is written, and what is left over
+/// returns at the end. Large, so that a layer is one extent even while others are written.
+fn chunk_bytes(disk_bytes: u64) -> u64 {
+    (disk_bytes / 64).clamp(BLOCK_BYTES, 1 << 30) / BLOCK_BYTES * BLOCK_BYTES
+}
 
 /// A layer's image being written. Dropped unfinished, it returns everything it took.
 #[derive(Debug)]
@@ -71,7 +73,7 @@ impl LayerWriter {
 
     fn grow(&mut self) -> Result<(), WriteError> {
         let after = self.extents.last().map(Extent::end_bytes);
-        let extent = self.disk.lock().allocate(CHUNK_BYTES, after);
+        let extent = self.disk.lock().allocate(chunk_bytes(self.disk.shared.size_bytes), after);
         let Some(extent) = extent else {
             let shared = &self.disk.shared;
             return Err(WriteError::Full { path: shared.path.clone(), size_bytes: shared.size_bytes });

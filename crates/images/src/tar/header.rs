@@ -29,7 +29,8 @@ pub(super) fn is_zero(block: &Block) -> bool {
 pub(super) fn checksum_matches(block: &Block) -> bool {
     let Some(stated) = number(&block[148..156]) else { return false };
     let blank = |i: usize| (148..156).contains(&i);
-    let unsigned: u64 = block.iter().enumerate().map(|(i, &b)| if blank(i) { 32 } else { u64::from(b) }).sum();
+    let unsigned: u64 =
+        block.iter().enumerate().map(|(i, &b)| if blank(i) { 32 } else { u64::from(b) }).sum();
     let signed: i64 =
         block.iter().enumerate().map(|(i, &b)| if blank(i) { 32 } else { i64::from(b as i8) }).sum();
     u64::try_from(stated).is_ok_and(|s| s == unsigned) || stated == signed

@@ -10,6 +10,8 @@
 //!
 //! It must not know where entries go: names and targets are raw bytes here, judged by the caller.
 
+#[cfg(test)]
+pub(crate) mod archive;
 mod error;
 mod header;
 mod pax;

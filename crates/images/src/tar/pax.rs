@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn records() {
-        let pax = parsed(b"12 path=a b\n29 SCHILY.xattr.user.k=a\nb=c\n33 LIBARCHIVE.xattr.user%2Ek=YQ==\n");
+        let pax = parsed(b"12 path=a b\n29 SCHILY.xattr.user.k=a\nb=c\n34 LIBARCHIVE.xattr.user%2Ek=YQ==\n");
         let pax = pax.unwrap();
         assert_eq!(pax.path.unwrap(), b"a b");
         assert_eq!(pax.xattrs, [(b"user.k".to_vec(), b"a\nb=c".to_vec())]);

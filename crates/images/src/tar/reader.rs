@@ -289,7 +289,9 @@ impl<R: Read> Reader<R> {
                 let number = decimal(&digits).ok_or_else(|| self.bad_map("a segment is no number"))?;
                 digits.clear();
                 match &mut wanted {
-                    None => wanted = Some(number.checked_mul(2).ok_or_else(|| self.bad_map("too many segments"))?),
+                    None => {
+                        wanted = Some(number.checked_mul(2).ok_or_else(|| self.bad_map("too many segments"))?)
+                    }
                     Some(left) => {
                         *left -= 1;
                         map.push(number).map_err(|what| self.bad_map(what))?;

@@ -60,7 +60,10 @@ impl Map {
             if offset < end {
                 return Err(bad("segments out of order"));
             }
-            end = offset.checked_add(length).filter(|e| *e <= size).ok_or_else(|| bad("beyond the file's end"))?;
+            end = offset
+                .checked_add(length)
+                .filter(|e| *e <= size)
+                .ok_or_else(|| bad("beyond the file's end"))?;
             total += length;
             segments.push(Segment { offset, length });
         }
