@@ -18,6 +18,7 @@ mod vm_image;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Build, run and test Coracle")]
@@ -42,7 +43,17 @@ enum Verb {
     Tidy,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run_verb() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_verb() -> Result<()> {
     let tree = tree::Tree::find()?;
     match Arguments::parse().verb {
         Verb::Run(options) => run::run(&tree, &options),

@@ -13,7 +13,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("images", &["coracle-types"]),
     ("vmm", &["transport", "agent-proto", "coracle-types"]),
     ("engine", &["images", "vmm", "transport", "agent-proto", "coracle-types"]),
-    ("engine-api", &["engine", "images", "vmm", "transport", "coracle-types"]),
+    ("engine-api", &["engine", "images", "vmm", "transport", "agent-proto", "coracle-types"]),
     ("coracled", &["*"]),
     ("coracle-client", &[]),
     ("coracle-cli", &["coracle-client"]),

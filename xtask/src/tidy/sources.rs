@@ -75,7 +75,8 @@ fn unwraps(text: &str) -> Vec<usize> {
             continue;
         }
         let code = line.trim_start();
-        if code.starts_with("#[cfg(test)]") {
+        if ["#[cfg(test)]", "#[cfg(all(test,", "#[cfg(any(test,"].iter().any(|start| code.starts_with(start))
+        {
             until = Some(format!("{}}}", &line[..line.len() - code.len()]));
         } else if !code.starts_with("//") && code.contains(concat!(".unwrap", "()")) {
             found.push(number);
