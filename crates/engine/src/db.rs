@@ -1,6 +1,7 @@
 //! The engine's database, `db/engine.redb`.
 //!
 //! ```text
+//! meta         "schema" -> "1"
 //! containers   id -> Record (JSON)      what the engine knows of each container
 //! graves       id -> ()                 removed on the host, not yet in the guest
 //! ```
@@ -9,14 +10,191 @@
 //! together cost one sync, not 30. Each commit is durable (`Durability::Immediate`) before it is answered;
 //! redb offers nothing between that and losing the commit when the process is killed.
 
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use tokio::sync::{mpsc, oneshot};
+use types::ContainerId;
+
+use crate::record::Record;
+
+const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
+const CONTAINERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("containers");
+const GRAVES: TableDefinition<'_, &str, ()> = TableDefinition::new("graves");
+const SCHEMA: &str = "1";
+/// Changes that wait, and the most that one transaction takes.
+const BATCH: usize = 256;
+/// The database is small; redb's own default of 1 GiB would be allowed to grow into it.
+const CACHE_BYTES: usize = 4 << 20;
+
 /// Why the database did not do it.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("database {}: {doing}: {cause}", path.display())]
 pub struct DbError {
     /// Its file.
-    pub path: std::path::PathBuf,
+    pub path: PathBuf,
     /// What was under way.
     pub doing: &'static str,
     /// The database's reason, as text: its errors cannot be cloned.
     pub cause: String,
+}
+
+/// What the database holds.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    pub(crate) records: Vec<Record>,
+    pub(crate) graves: Vec<ContainerId>,
+}
+
+enum Write {
+    Put { id: ContainerId, json: Vec<u8> },
+    Bury(ContainerId),
+    Forget(ContainerId),
+}
+
+struct Job {
+    write: Write,
+    done: oneshot::Sender<Result<(), DbError>>,
+}
+
+/// The open database. Cheap to clone; the writer's thread ends with the last clone.
+#[derive(Clone)]
+pub(crate) struct Db {
+    path: Arc<Path>,
+    jobs: mpsc::Sender<Job>,
+    ended: Arc<Mutex<Option<oneshot::Receiver<()>>>>,
+}
+
+impl Db {
+    /// Opens the file, makes it where missing, and reads everything.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Loaded), DbError> {
+        let failed = |doing| move |cause: redb::Error| error(path, doing, &cause);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|cause| error(path, "make its folder", &cause))?;
+        }
+        let database = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create(path)
+            .map_err(|cause| error(path, "open", &cause))?;
+        prepare(&database).map_err(failed("prepare"))?;
+        let loaded = load(path, &database)?;
+        let (jobs, received) = mpsc::channel(BATCH);
+        let (end, ended) = oneshot::channel();
+        let shared: Arc<Path> = path.into();
+        let name = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("engine-db".to_owned())
+            .spawn(move || {
+                serve(&name, &database, received);
+                drop(database);
+                let _ = end.send(());
+            })
+            .map_err(|cause| error(path, "start its thread", &cause))?;
+        Ok((Self { path: shared, jobs, ended: Arc::new(Mutex::new(Some(ended))) }, loaded))
+    }
+
+    /// Stores a container.
+    pub(crate) async fn put(&self, record: &Record) -> Result<(), DbError> {
+        let json = serde_json::to_vec(record).map_err(|cause| error(&self.path, "encode", &cause))?;
+        self.write(Write::Put { id: record.id.clone(), json }).await
+    }
+
+    /// Removes a container and remembers that the guest has yet to.
+    pub(crate) async fn bury(&self, id: &ContainerId) -> Result<(), DbError> {
+        self.write(Write::Bury(id.clone())).await
+    }
+
+    /// The guest has removed it too.
+    pub(crate) async fn forget(&self, id: &ContainerId) -> Result<(), DbError> {
+        self.write(Write::Forget(id.clone())).await
+    }
+
+    /// Drops this handle and, if it was the last, waits until the file is closed.
+    pub(crate) async fn close(self) {
+        let ended = self.ended.lock().ok().and_then(|mut ended| ended.take());
+        drop(self.jobs);
+        if let Some(ended) = ended {
+            let _ = tokio::time::timeout(std::time::Duration::from_secs(5), ended).await;
+        }
+    }
+
+    async fn write(&self, write: Write) -> Result<(), DbError> {
+        let (done, answered) = oneshot::channel();
+        let closed = || error(&self.path, "write", &"the database is closed");
+        self.jobs.send(Job { write, done }).await.map_err(|_| closed())?;
+        answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+}
+
+fn prepare(database: &Database) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        transaction.open_table(META)?.insert("schema", SCHEMA)?;
+        transaction.open_table(CONTAINERS)?;
+        transaction.open_table(GRAVES)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn load(path: &Path, database: &Database) -> Result<Loaded, DbError> {
+    let read = || -> Result<(Vec<(String, Vec<u8>)>, Vec<String>), redb::Error> {
+        let transaction = database.begin_read()?;
+        let mut rows = Vec::new();
+        for row in transaction.open_table(CONTAINERS)?.iter()? {
+            let (id, json) = row?;
+            rows.push((id.value().to_owned(), json.value().to_vec()));
+        }
+        let mut graves = Vec::new();
+        for row in transaction.open_table(GRAVES)?.iter()? {
+            graves.push(row?.0.value().to_owned());
+        }
+        Ok((rows, graves))
+    };
+    let (rows, graves) = read().map_err(|cause| error(path, "read", &cause))?;
+    let mut loaded = Loaded::default();
+    for (id, json) in rows {
+        match serde_json::from_slice(&json) {
+            Ok(record) => loaded.records.push(record),
+            // One unreadable container must not hide all others. Its row stays for a version that reads it.
+            Err(cause) => tracing::error!(container_id = id, %cause, "a container's record is unreadable"),
+        }
+    }
+    loaded.graves = graves.iter().filter_map(|id| id.parse().ok()).collect();
+    Ok(loaded)
+}
+
+fn serve(path: &Path, database: &Database, mut jobs: mpsc::Receiver<Job>) {
+    let mut batch = Vec::new();
+    while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
+        let result = commit(database, &batch).map_err(|cause| error(path, "write", &cause));
+        for job in batch.drain(..) {
+            let _ = job.done.send(result.clone());
+        }
+    }
+}
+
+fn commit(database: &Database, batch: &[Job]) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut containers = transaction.open_table(CONTAINERS)?;
+        let mut graves = transaction.open_table(GRAVES)?;
+        for job in batch {
+            match &job.write {
+                Write::Put { id, json } => drop(containers.insert(id.as_str(), json.as_slice())?),
+                Write::Bury(id) => {
+                    containers.remove(id.as_str())?;
+                    graves.insert(id.as_str(), ())?;
+                }
+                Write::Forget(id) => drop(graves.remove(id.as_str())?),
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn error(path: &Path, doing: &'static str, cause: &impl ToString) -> DbError {
+    DbError { path: path.to_owned(), doing, cause: cause.to_string() }
 }

@@ -1,22 +1,32 @@
-//! The engine's handle.
+//! The engine's handle: what `engine-api` calls. One file per family of operations.
 
-use std::future::Future;
+mod attach;
+mod create;
+mod execs;
+mod images;
+mod lifecycle;
+mod views;
+
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
-use bollard_stubs::models::{
-    ContainerCreateBody, ContainerCreateResponse, ContainerInspectResponse, ContainerSummary, EventMessage,
-    ExecConfig, ExecInspectResponse, ImageDeleteResponseItem,
-};
+use bollard_stubs::models::EventMessage;
 use futures::stream::BoxStream;
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use types::Reference;
+use tokio_util::task::TaskTracker;
 
-use crate::{
-    AttachOptions, Attached, Counts, Error, EventFilters, ExecStart, ListOptions, Logs, LogsOptions, Machine,
-    RemoveOptions, StopOptions, WaitCondition, WaitExit,
-};
+use crate::db::{Db, DbError};
+use crate::error::Error;
+use crate::events::Hub;
+use crate::machine::Machine;
+use crate::options::{Counts, EventFilters};
+use crate::registry::{Handle, Registry};
+use crate::session;
+use crate::state::State;
+use crate::task::{Command, Reply, Shared, Task};
 
 /// Where the engine keeps its state.
 #[derive(Debug, Clone)]
@@ -30,16 +40,20 @@ pub struct EngineConfig {
 pub enum OpenError {
     /// The database.
     #[error(transparent)]
-    Database(#[from] crate::DbError),
+    Database(#[from] DbError),
 }
 
 /// All containers of this machine. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    images: images::Store,
+    shared: Arc<Shared>,
 }
 
-const SOON: Error = Error::Unsupported { field: "this", given: String::new() };
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Engine")
+    }
+}
 
 impl Engine {
     /// Opens the database and starts the tasks.
@@ -47,144 +61,93 @@ impl Engine {
     /// # Errors
     /// The database does not open.
     pub async fn open(
-        _config: EngineConfig,
-        images: images::Store,
-        _machine: Arc<dyn Machine>,
+        config: EngineConfig,
+        images: ::images::Store,
+        machine: Arc<dyn Machine>,
     ) -> Result<Self, OpenError> {
-        Ok(Self { images })
+        let opening = tokio::task::spawn_blocking(move || Db::open(&config.db_path));
+        let (db, loaded) = match opening.await {
+            Ok(result) => result?,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        };
+        let shared = Arc::new(Shared {
+            db,
+            machine,
+            images,
+            events: Hub::new(),
+            registry: Registry::default(),
+            cancel: CancellationToken::new(),
+            tracker: TaskTracker::new(),
+            graves: Mutex::new(loaded.graves.into_iter().collect::<HashSet<_>>()),
+            vm_is_down: AtomicBool::new(false),
+        });
+        for record in loaded.records {
+            if let Err(error) = shared.registry.reserve(&record.name, &record.id) {
+                tracing::error!(%error, container_id = record.id.short(), "two containers of one name");
+            }
+            Task::spawn(&shared, record);
+        }
+        shared.tracker.spawn(session::run(Arc::clone(&shared)));
+        Ok(Self { shared })
     }
-    /// Ends all tasks; containers run on.
-    pub async fn shutdown(&self) {}
-    /// Creates a container.
-    pub async fn create(
-        &self,
-        _name: Option<&str>,
-        _body: ContainerCreateBody,
-        _platform: Option<&str>,
-    ) -> Result<ContainerCreateResponse, Error> {
-        Err(SOON)
+
+    /// Ends all tasks; containers run on. Call it before the VM is detached.
+    pub async fn shutdown(&self) {
+        self.shared.cancel.cancel();
+        self.shared.tracker.close();
+        self.shared.tracker.wait().await;
+        self.shared.db.clone().close().await;
     }
-    /// Starts it.
-    pub async fn start(&self, _name: &str) -> Result<(), Error> {
-        Err(SOON)
-    }
-    /// Stops it.
-    pub async fn stop(&self, _name: &str, _options: StopOptions) -> Result<(), Error> {
-        Err(SOON)
-    }
-    /// Stops and starts it.
-    pub async fn restart(&self, _name: &str, _options: StopOptions) -> Result<(), Error> {
-        Err(SOON)
-    }
-    /// Sends it a signal, SIGKILL unless said otherwise.
-    pub async fn kill(&self, _name: &str, _signal: Option<&str>) -> Result<(), Error> {
-        Err(SOON)
-    }
-    /// Freezes it.
-    pub async fn pause(&self, _name: &str) -> Result<(), Error> {
-        Err(SOON)
-    }
-    /// Thaws it.
-    pub async fn unpause(&self, _name: &str) -> Result<(), Error> {
-        Err(SOON)
-    }
-    /// Gives it another name.
-    pub async fn rename(&self, _name: &str, _new_name: &str) -> Result<(), Error> {
-        Err(SOON)
-    }
-    /// Waits for it: errors and registration first, then the future completes exactly once.
-    pub async fn wait(
-        &self,
-        _name: &str,
-        _condition: WaitCondition,
-    ) -> Result<impl Future<Output = WaitExit> + Send + 'static + use<>, Error> {
-        Err::<std::future::Pending<WaitExit>, _>(SOON)
-    }
-    /// Removes it.
-    pub async fn remove(&self, _name: &str, _options: RemoveOptions) -> Result<(), Error> {
-        Err(SOON)
-    }
-    /// Lists them.
-    pub async fn list(&self, _options: ListOptions) -> Result<Vec<ContainerSummary>, Error> {
-        Err(SOON)
-    }
-    /// All of one.
-    pub async fn inspect(&self, _name: &str, _size: bool) -> Result<ContainerInspectResponse, Error> {
-        Err(SOON)
-    }
-    /// Its log.
-    pub async fn logs(&self, _name: &str, _options: LogsOptions) -> Result<Logs, Error> {
-        Err(SOON)
-    }
-    /// Attaches to it, before or after its start.
-    pub async fn attach(&self, _name: &str, _options: AttachOptions) -> Result<Attached, Error> {
-        Err(SOON)
-    }
-    /// Sets its terminal's size.
-    pub async fn resize(&self, _name: &str, _rows: u32, _cols: u32) -> Result<(), Error> {
-        Err(SOON)
-    }
-    /// Makes an exec, answers its id.
-    pub async fn exec_create(&self, _name: &str, _config: ExecConfig) -> Result<String, Error> {
-        Err(SOON)
-    }
-    /// Starts it; streams unless detached.
-    pub async fn exec_start(&self, _id: &str, _start: ExecStart) -> Result<Option<Attached>, Error> {
-        Err(SOON)
-    }
-    /// Sets its terminal's size.
-    pub async fn exec_resize(&self, _id: &str, _rows: u32, _cols: u32) -> Result<(), Error> {
-        Err(SOON)
-    }
-    /// All of one.
-    pub async fn exec_inspect(&self, _id: &str) -> Result<ExecInspectResponse, Error> {
-        Err(SOON)
-    }
+
     /// Past events since `since_unix_ns`, then those to come until `until_unix_ns`.
     ///
     /// # Errors
     /// A filter that cannot be understood.
     pub fn events(
         &self,
-        _since_unix_ns: Option<i64>,
-        _until_unix_ns: Option<i64>,
-        _filters: &EventFilters,
+        since_unix_ns: Option<i64>,
+        until_unix_ns: Option<i64>,
+        filters: &EventFilters,
     ) -> Result<BoxStream<'static, EventMessage>, Error> {
-        Err(SOON)
+        Ok(self.shared.events.subscribe(since_unix_ns, until_unix_ns, filters)?)
     }
+
     /// Publishes an event that others made.
-    pub fn emit(&self, _event: EventMessage) {}
-    /// Pulls an image.
-    pub async fn pull(
-        &self,
-        _reference: &Reference,
-        _platform: Option<images::Platform>,
-        _progress: mpsc::Sender<images::Progress>,
-        _cancel: CancellationToken,
-    ) -> Result<images::Image, Error> {
-        Err(SOON)
+    pub fn emit(&self, event: EventMessage) {
+        self.shared.events.emit(event);
     }
-    /// Removes an image or one of its names.
-    pub async fn image_remove(
-        &self,
-        _name: &str,
-        _force: bool,
-        _noprune: bool,
-    ) -> Result<Vec<ImageDeleteResponseItem>, Error> {
-        Err(SOON)
-    }
-    /// Gives an image a further name.
-    pub async fn image_tag(&self, _name: &str, _reference: &Reference) -> Result<(), Error> {
-        Err(SOON)
-    }
+
     /// How many containers.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        Counts::default()
+        let mut counts = Counts::default();
+        for handle in self.shared.registry.all() {
+            match handle.now().record.state {
+                State::Running(_) | State::Restarting(_) => counts.running += 1,
+                State::Paused(_) => counts.paused += 1,
+                _ => counts.stopped += 1,
+            }
+        }
+        counts
     }
+
     /// The image store.
     #[must_use]
-    pub fn images(&self) -> &images::Store {
-        &self.images
+    pub fn images(&self) -> &::images::Store {
+        &self.shared.images
     }
+
+    fn find(&self, name: &str) -> Result<Handle, Error> {
+        self.shared.registry.find(name)
+    }
+}
+
+/// Asks a container's task; a task that has ended had its container removed, or is shutting down.
+async fn ask(handle: &Handle, name: &str, command: impl FnOnce(Reply) -> Command) -> Result<(), Error> {
+    let gone = || {
+        if handle.now().gone { Error::NoSuchContainer(name.to_owned()) } else { Error::ShuttingDown }
+    };
+    let (reply, answered) = oneshot::channel();
+    handle.commands.send(command(reply)).await.map_err(|_| gone())?;
+    answered.await.unwrap_or_else(|_| Err(gone()))
 }

@@ -133,6 +133,9 @@ pub enum ImagesError {
     /// From a removal.
     #[error(transparent)]
     Remove(images::RemoveError),
+    /// From a tagging.
+    #[error(transparent)]
+    Tag(images::TagError),
 }
 
 /// An argument that cannot be understood.
@@ -237,8 +240,11 @@ pub enum StateConflict {
         state: &'static str,
     },
     /// For a second start.
-    #[error("exec {0} has already been started")]
-    ExecStarted(String),
+    #[error("Error: Exec command {0} is already running")]
+    ExecRuns(String),
+    /// For a start after the end.
+    #[error("Error: Exec command {0} has already run")]
+    ExecHasRun(String),
     /// For a resize of an exec that ended.
     #[error("exec process {0} is not running")]
     ExecNotRunning(String),
@@ -285,9 +291,17 @@ impl Error {
 impl ImagesError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Lookup(_) => ErrorKind::NotFound,
-            Self::Pull(_) => ErrorKind::System,
-            Self::Remove(_) => ErrorKind::Conflict,
+            Self::Lookup(images::LookupError::NotFound(_)) => ErrorKind::NotFound,
+            Self::Lookup(_) | Self::Tag(images::TagError::Digest(_)) => ErrorKind::InvalidParameter,
+            Self::Pull(error) => match error {
+                images::PullError::AccessDenied { .. }
+                | images::PullError::ManifestUnknown(_)
+                | images::PullError::RepositoryUnknown(_)
+                | images::PullError::NoMatchingPlatform(_) => ErrorKind::NotFound,
+                _ => ErrorKind::System,
+            },
+            Self::Remove(images::RemoveError::Conflict(_)) => ErrorKind::Conflict,
+            Self::Remove(_) | Self::Tag(_) => ErrorKind::System,
         }
     }
 }

@@ -18,16 +18,31 @@
 //!
 //! Must not know: HTTP, how images are fetched or stored, how a VM is run.
 
+mod agent;
+mod check;
 mod db;
 mod engine;
 mod error;
+mod events;
+mod exec;
+mod list;
 mod machine;
+mod names;
 mod options;
+mod record;
+mod registry;
+mod restart;
+mod session;
+mod signal;
+mod spec;
+mod state;
 mod streams;
+mod task;
+mod time;
 
 pub use db::DbError;
 pub use engine::{Engine, EngineConfig, OpenError};
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, ImagesError, Invalid, StartFailure, StateConflict};
 pub use machine::{Machine, MachineError, Presence};
 pub use options::{
     AttachOptions, Counts, EventFilters, ExecStart, ListOptions, LogsOptions, RemoveOptions, StopOptions,

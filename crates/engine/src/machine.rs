@@ -49,18 +49,33 @@ impl Machine for vmm::Vm {
             status: watch::Receiver<vmm::Status>,
             agents: watch::Receiver<Option<vmm::Agent>>,
             first: bool,
+            last: Option<Presence>,
         }
-        let watched = Watched { status: self.subscribe(), agents: self.agents(), first: true };
+        let watched = Watched { status: self.subscribe(), agents: self.agents(), first: true, last: None };
         stream::unfold(watched, |mut w| async move {
-            if !std::mem::take(&mut w.first) {
-                let changed = tokio::select! {
-                    changed = w.status.changed() => changed,
-                    changed = w.agents.changed() => changed,
+            let mut first = std::mem::take(&mut w.first);
+            loop {
+                if !first {
+                    let changed = tokio::select! {
+                        changed = w.status.changed() => changed,
+                        changed = w.agents.changed() => changed,
+                    };
+                    changed.ok()?;
+                }
+                let new_agent = w.agents.has_changed().unwrap_or(false) || std::mem::take(&mut first);
+                let agent = w.agents.borrow_and_update().clone();
+                let presence = view(&w.status.borrow_and_update(), agent);
+                let same = match (&w.last, &presence) {
+                    (Some(Presence::Up(_)), Presence::Up(_)) => !new_agent,
+                    (Some(Presence::Down { reason: a }), Presence::Down { reason: b }) => a == b,
+                    (Some(Presence::Unknown), Presence::Unknown) => true,
+                    _ => false,
                 };
-                changed.ok()?;
+                if !same {
+                    w.last = Some(presence.clone());
+                    return Some((presence, w));
+                }
             }
-            let presence = view(&w.status.borrow_and_update(), w.agents.borrow_and_update().clone());
-            Some((presence, w))
         })
         .boxed()
     }

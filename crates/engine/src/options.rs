@@ -33,7 +33,7 @@ pub enum WaitCondition {
 }
 
 /// How a wait ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WaitExit {
     /// Exit code as Docker counts: 128 + n for a death by signal n.
     pub code: i64,

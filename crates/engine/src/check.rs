@@ -1,0 +1,289 @@
+//! What a client asks for, made whole from the image; and a clear error for what cannot be honoured yet.
+
+use bollard_stubs::models::{
+    ContainerConfig, ContainerCreateBody, HostConfig, HostConfigIsolationEnum, HostConfigLogConfig,
+    ImageConfig, RestartPolicy, RestartPolicyNameEnum,
+};
+use serde::Deserialize;
+
+use crate::error::{Error, Invalid};
+use crate::signal;
+use crate::spec::{self, Network, Security};
+
+/// A request that can be honoured.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Checked {
+    pub(crate) config: ContainerConfig,
+    pub(crate) host_config: HostConfig,
+    pub(crate) command: Vec<String>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The part of an image's configuration that Docker's containers inherit.
+pub(crate) fn image_config(json: &[u8]) -> ImageConfig {
+    #[derive(Deserialize)]
+    struct Document {
+        config: Option<ImageConfig>,
+    }
+    let document = serde_json::from_slice::<Document>(json).ok();
+    document.and_then(|document| document.config).unwrap_or_default()
+}
+
+/// Merges, fills in defaults and refuses what cannot be done.
+pub(crate) fn check(body: ContainerCreateBody, image: ImageConfig) -> Result<Checked, Error> {
+    let mut warnings = Vec::new();
+    let mut host_config = body.host_config.clone().unwrap_or_default();
+    networking(&body)?;
+    if body.volumes.as_ref().is_some_and(|volumes| !volumes.is_empty()) {
+        return Err(unsupported("Volumes", &body.volumes));
+    }
+    let asked = body.healthcheck.as_ref().and_then(|health| health.test.as_deref()).unwrap_or_default();
+    if !asked.is_empty() && asked[0] != "NONE" {
+        return Err(unsupported("Healthcheck", &asked));
+    }
+    if image.healthcheck.as_ref().and_then(|h| h.test.as_ref()).is_some_and(|test| !test.is_empty())
+        && asked.is_empty()
+    {
+        warnings.push("The image's HEALTHCHECK is not run by Coracle yet.".to_owned());
+    }
+    let config = merge(body, image);
+    host(&config, &mut host_config, &mut warnings)?;
+
+    let mut command = config.entrypoint.clone().unwrap_or_default();
+    command.extend(config.cmd.iter().flatten().cloned());
+    if command.is_empty() {
+        return Err(Invalid::NoCommand.into());
+    }
+    if let Some(dir) = config.working_dir.as_deref().filter(|dir| !dir.is_empty() && !dir.starts_with('/')) {
+        let given = dir.to_owned();
+        let why = "the working directory needs to be an absolute path";
+        return Err(Invalid::Field { field: "WorkingDir", given, why }.into());
+    }
+    if let Some(stop) = config.stop_signal.as_deref().filter(|stop| !stop.is_empty()) {
+        signal::parse(stop)?;
+    }
+    Ok(Checked { config, host_config, command, warnings })
+}
+
+/// Docker's `merge`: the container's own wins, and an entrypoint of its own hides the image's command.
+fn merge(body: ContainerCreateBody, image: ImageConfig) -> ContainerConfig {
+    let empty = |list: &Option<Vec<String>>| list.as_ref().is_none_or(Vec::is_empty);
+    let own = |text: Option<String>, inherited: Option<String>| text.filter(|t| !t.is_empty()).or(inherited);
+    let (mut entrypoint, mut cmd) = (body.entrypoint, body.cmd);
+    if empty(&entrypoint) {
+        if empty(&cmd) {
+            cmd = image.cmd;
+        }
+        if entrypoint.is_none() {
+            entrypoint = image.entrypoint;
+        }
+    }
+    // `--entrypoint ""`.
+    if entrypoint.as_deref() == Some(&[String::new()]) {
+        entrypoint = None;
+    }
+    let mut env = image.env.unwrap_or_default();
+    spec::override_env(&mut env, body.env.as_deref().unwrap_or_default());
+    let mut labels = image.labels.unwrap_or_default();
+    labels.extend(body.labels.unwrap_or_default());
+    let mut ports = image.exposed_ports.unwrap_or_default();
+    ports.extend(body.exposed_ports.unwrap_or_default());
+    ports.sort();
+    ports.dedup();
+    ContainerConfig {
+        hostname: body.hostname,
+        domainname: body.domainname,
+        user: own(body.user, image.user),
+        attach_stdin: body.attach_stdin,
+        attach_stdout: body.attach_stdout,
+        attach_stderr: body.attach_stderr,
+        exposed_ports: (!ports.is_empty()).then_some(ports),
+        tty: body.tty,
+        open_stdin: body.open_stdin,
+        stdin_once: body.stdin_once,
+        env: Some(env),
+        cmd,
+        healthcheck: body.healthcheck,
+        args_escaped: body.args_escaped,
+        image: body.image,
+        volumes: image.volumes.filter(|volumes| !volumes.is_empty()),
+        working_dir: own(body.working_dir, image.working_dir),
+        entrypoint,
+        network_disabled: body.network_disabled,
+        on_build: None,
+        labels: Some(labels),
+        stop_signal: own(body.stop_signal, image.stop_signal),
+        stop_timeout: body.stop_timeout,
+        shell: body.shell,
+    }
+}
+
+fn networking(body: &ContainerCreateBody) -> Result<(), Error> {
+    let endpoints = body.networking_config.as_ref().and_then(|config| config.endpoints_config.as_ref());
+    for (network, endpoint) in endpoints.into_iter().flatten() {
+        if !matches!(network.as_str(), "default" | "bridge" | "host" | "none") {
+            return Err(unsupported("NetworkingConfig.EndpointsConfig", network));
+        }
+        let empty = |list: &Option<Vec<String>>| list.as_ref().is_none_or(Vec::is_empty);
+        let address = endpoint.ipam_config.as_ref().is_some_and(|ipam| {
+            ipam.ipv4_address.as_ref().is_some_and(|a| !a.is_empty())
+                || ipam.ipv6_address.as_ref().is_some_and(|a| !a.is_empty())
+        });
+        let mac = endpoint.mac_address.as_ref().is_some_and(|mac| !mac.is_empty());
+        if address || mac || !empty(&endpoint.links) || !empty(&endpoint.aliases) {
+            return Err(unsupported("NetworkingConfig.EndpointsConfig", endpoint));
+        }
+    }
+    Ok(())
+}
+
+/// Each field of `HostConfig`: honoured, meaningless, or an error.
+fn host(config: &ContainerConfig, host: &mut HostConfig, warnings: &mut Vec<String>) -> Result<(), Error> {
+    lists_that_must_be_empty(host)?;
+    words(host)?;
+    numbers(host)?;
+    restart_policy(host)?;
+    Security::of(host.security_opt.as_deref().unwrap_or_default())?;
+    host.network_mode = Some(Network::of(config, host)?.name().to_owned());
+    if host.oom_kill_disable == Some(true) {
+        warnings.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.".to_owned());
+        host.oom_kill_disable = None;
+    }
+    if host.memory_swappiness.is_some_and(|n| n >= 0) {
+        warnings.push("Your kernel does not support memory swappiness (cgroup v2). Discarded.".to_owned());
+        host.memory_swappiness = None;
+    }
+    for extra in host.extra_hosts.iter().flatten() {
+        let address = extra.split_once([':', '=']).map(|(_, address)| address.trim_matches(['[', ']']));
+        if address == Some("host-gateway") {
+            return Err(unsupported("HostConfig.ExtraHosts", extra));
+        }
+        if address.and_then(|a| a.parse::<std::net::IpAddr>().ok()).is_none() {
+            let given = extra.clone();
+            return Err(
+                Invalid::Field { field: "HostConfig.ExtraHosts", given, why: "not name:address" }.into()
+            );
+        }
+    }
+    if host.log_config.as_ref().and_then(|log| log.typ.as_deref()).unwrap_or_default().is_empty() {
+        let options = host.log_config.take().and_then(|log| log.config);
+        host.log_config = Some(HostConfigLogConfig {
+            typ: Some("json-file".to_owned()),
+            config: options.or_else(|| Some([].into())),
+        });
+    }
+    if host.runtime.as_deref().unwrap_or_default().is_empty() {
+        host.runtime = Some("runc".to_owned());
+    }
+    if host.shm_size.unwrap_or(0) == 0 {
+        host.shm_size = Some(64 << 20);
+    }
+    Ok(())
+}
+
+fn lists_that_must_be_empty(host: &HostConfig) -> Result<(), Error> {
+    fn none<T: std::fmt::Debug>(field: &'static str, list: Option<&Vec<T>>) -> Result<(), Error> {
+        match list {
+            Some(list) if !list.is_empty() => Err(unsupported(field, list)),
+            _ => Ok(()),
+        }
+    }
+    none("HostConfig.Binds", host.binds.as_ref())?;
+    none("HostConfig.Mounts", host.mounts.as_ref())?;
+    none("HostConfig.VolumesFrom", host.volumes_from.as_ref())?;
+    none("HostConfig.Devices", host.devices.as_ref())?;
+    none("HostConfig.DeviceCgroupRules", host.device_cgroup_rules.as_ref())?;
+    none("HostConfig.DeviceRequests", host.device_requests.as_ref())?;
+    none("HostConfig.Links", host.links.as_ref())?;
+    none("HostConfig.BlkioWeightDevice", host.blkio_weight_device.as_ref())?;
+    none("HostConfig.BlkioDeviceReadBps", host.blkio_device_read_bps.as_ref())?;
+    none("HostConfig.BlkioDeviceWriteBps", host.blkio_device_write_bps.as_ref())?;
+    none("HostConfig.BlkioDeviceReadIOps", host.blkio_device_read_iops.as_ref())?;
+    none("HostConfig.BlkioDeviceWriteIOps", host.blkio_device_write_iops.as_ref())?;
+    if let Some(ports) = host.port_bindings.as_ref().filter(|ports| !ports.is_empty()) {
+        return Err(unsupported("HostConfig.PortBindings", &ports.keys().collect::<Vec<_>>()));
+    }
+    match host.storage_opt.as_ref().filter(|options| !options.is_empty()) {
+        Some(options) => Err(unsupported("HostConfig.StorageOpt", options)),
+        None => Ok(()),
+    }
+}
+
+fn words(host: &HostConfig) -> Result<(), Error> {
+    let one_of = |field: &'static str, given: &Option<String>, known: &[&str]| {
+        let given = given.as_deref().unwrap_or_default();
+        if given.is_empty() || known.contains(&given) { Ok(()) } else { Err(unsupported(field, given)) }
+    };
+    one_of("HostConfig.CgroupParent", &host.cgroup_parent, &[])?;
+    one_of("HostConfig.VolumeDriver", &host.volume_driver, &["local"])?;
+    one_of("HostConfig.IpcMode", &host.ipc_mode, &["private", "shareable"])?;
+    one_of("HostConfig.PidMode", &host.pid_mode, &["private"])?;
+    one_of("HostConfig.UTSMode", &host.uts_mode, &["private"])?;
+    one_of("HostConfig.UsernsMode", &host.userns_mode, &["host"])?;
+    one_of("HostConfig.Cgroup", &host.cgroup, &[])?;
+    let runtimes = ["runc", "io.containerd.runc.v2", "container"];
+    one_of("HostConfig.Runtime", &host.runtime, &runtimes)?;
+    let driver = host.log_config.as_ref().and_then(|log| log.typ.clone());
+    one_of("HostConfig.LogConfig.Type", &driver, &["json-file", "none"])?;
+    match host.isolation {
+        Some(HostConfigIsolationEnum::HYPERV | HostConfigIsolationEnum::PROCESS) => {
+            Err(unsupported("HostConfig.Isolation", &host.isolation))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn numbers(host: &HostConfig) -> Result<(), Error> {
+    for (field, given) in [
+        ("HostConfig.CpuRealtimePeriod", host.cpu_realtime_period),
+        ("HostConfig.CpuRealtimeRuntime", host.cpu_realtime_runtime),
+        ("HostConfig.CpuCount", host.cpu_count),
+        ("HostConfig.CpuPercent", host.cpu_percent),
+        ("HostConfig.IOMaximumIOps", host.io_maximum_iops),
+        ("HostConfig.IOMaximumBandwidth", host.io_maximum_bandwidth),
+        ("HostConfig.BlkioWeight", host.blkio_weight.map(i64::from)),
+    ] {
+        if given.is_some_and(|n| n != 0) {
+            return Err(unsupported(field, &given));
+        }
+    }
+    for (field, given) in
+        [("HostConfig.Init", host.init), ("HostConfig.PublishAllPorts", host.publish_all_ports)]
+    {
+        if given == Some(true) {
+            return Err(unsupported(field, &true));
+        }
+    }
+    Ok(())
+}
+
+fn restart_policy(host: &mut HostConfig) -> Result<(), Error> {
+    let policy = host.restart_policy.take().unwrap_or_default();
+    let name = match policy.name {
+        Some(RestartPolicyNameEnum::EMPTY) | None => RestartPolicyNameEnum::NO,
+        Some(name) => name,
+    };
+    let most = policy.maximum_retry_count.unwrap_or(0);
+    if most < 0 || (most > 0 && name != RestartPolicyNameEnum::ON_FAILURE) {
+        let why = "maximum retry count can only be used with 'on-failure' and cannot be negative";
+        let given = most.to_string();
+        return Err(Invalid::Field { field: "restart policy", given, why }.into());
+    }
+    if host.auto_remove == Some(true) && name != RestartPolicyNameEnum::NO {
+        let why = "can't create 'AutoRemove' container with restart policy";
+        return Err(Invalid::Field { field: "restart policy", given: name.to_string(), why }.into());
+    }
+    host.restart_policy = Some(RestartPolicy { name: Some(name), maximum_retry_count: Some(most) });
+    Ok(())
+}
+
+fn unsupported(field: &'static str, given: &(impl std::fmt::Debug + ?Sized)) -> Error {
+    let mut given = format!("{given:?}");
+    if let Some(bare) = given.strip_prefix('"').and_then(|g| g.strip_suffix('"')) {
+        given = bare.to_owned();
+    }
+    Error::Unsupported { field, given }
+}
+
+#[cfg(test)]
+mod tests;

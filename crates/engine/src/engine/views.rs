@@ -1,0 +1,231 @@
+//! Lists and inspection, in Docker's shape.
+
+use std::collections::HashMap;
+
+use bollard_stubs::models::{
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary,
+    ContainerSummaryHostConfig, ContainerSummaryNetworkSettings, ContainerSummaryStateEnum, DriverData,
+    EndpointSettings, NetworkSettings, PortSummary, PortSummaryTypeEnum,
+};
+
+use super::Engine;
+use crate::error::Error;
+use crate::exec::ExecState;
+use crate::list::{Filters, status};
+use crate::options::ListOptions;
+use crate::record::Record;
+use crate::state::State;
+use crate::time::{NEVER, now_unix_ns, rfc3339};
+
+impl Engine {
+    /// Lists containers, newest first.
+    ///
+    /// # Errors
+    /// A filter that cannot be understood, or that names a container that does not exist.
+    pub async fn list(&self, options: ListOptions) -> Result<Vec<ContainerSummary>, Error> {
+        let mut filters = Filters::parse(options.filters)?;
+        if let Some(name) = filters.values("before").first() {
+            filters.before_unix_ns = Some(self.find(name)?.now().record.created_unix_ns);
+        }
+        if let Some(name) = filters.values("since").first() {
+            filters.since_unix_ns = Some(self.find(name)?.now().record.created_unix_ns);
+        }
+        for ancestor in filters.values("ancestor").to_vec() {
+            // An image that is not here has no containers.
+            if let Ok(image) = self.shared.images.get(&ancestor).await {
+                filters.ancestors.push(image.id);
+            }
+        }
+        let all = options.all || options.limit.is_some() || filters.implies_all();
+        let mut views: Vec<_> = self.shared.registry.all().iter().map(crate::registry::Handle::now).collect();
+        views.retain(|view| {
+            !view.gone && (all || view.record.state.is_active()) && filters.admit(&view.record)
+        });
+        views.sort_by(|a, b| b.record.created_unix_ns.cmp(&a.record.created_unix_ns));
+        views.truncate(options.limit.unwrap_or(usize::MAX));
+        let now = now_unix_ns();
+        let mut summaries = Vec::with_capacity(views.len());
+        for view in views {
+            let size = if options.size { self.image_size(&view.record).await } else { None };
+            summaries.push(self.summary(&view.record, now, size).await);
+        }
+        Ok(summaries)
+    }
+
+    async fn summary(&self, record: &Record, now: i64, size: Option<i64>) -> ContainerSummary {
+        // A name that has moved on to another image would mislead.
+        let named = self.shared.images.get(record.image_name()).await;
+        let image = match named {
+            Ok(image) if image.id == record.image => record.image_name().to_owned(),
+            _ => record.image.to_string(),
+        };
+        ContainerSummary {
+            id: Some(record.id.to_string()),
+            names: Some(vec![format!("/{}", record.name)]),
+            image: Some(image),
+            image_id: Some(record.image.to_string()),
+            image_manifest_descriptor: None,
+            command: Some(record.command.join(" ")),
+            created: Some(record.created_unix_ns / 1_000_000_000),
+            ports: Some(ports(record)),
+            size_rw: None,
+            size_root_fs: size,
+            labels: Some(record.config.labels.clone().unwrap_or_default()),
+            state: Some(summary_state(&record.state)),
+            status: Some(status(record, now)),
+            host_config: Some(ContainerSummaryHostConfig {
+                network_mode: record.host_config.network_mode.clone(),
+                annotations: record.host_config.annotations.clone(),
+            }),
+            network_settings: Some(ContainerSummaryNetworkSettings { networks: Some(networks(record)) }),
+            mounts: Some(Vec::new()),
+            health: None,
+        }
+    }
+
+    /// All of one container.
+    ///
+    /// # Errors
+    /// There is no such container.
+    pub async fn inspect(&self, name: &str, size: bool) -> Result<ContainerInspectResponse, Error> {
+        let handle = self.find(name)?;
+        let view = handle.now();
+        let record = &view.record;
+        let running: Vec<_> = self
+            .shared
+            .registry
+            .execs_of(&record.id)
+            .iter()
+            .filter(|exec| matches!(exec.now(), ExecState::Running { .. } | ExecState::Starting { .. }))
+            .map(|exec| exec.id.to_string())
+            .collect();
+        let mut command = record.command.iter().cloned();
+        let in_guest = format!("/var/lib/coracle/data/containers/{}", record.id);
+        let beside = format!("/run/coracle/c/{}", record.id);
+        let log = if record.log_driver() == "none" { String::new() } else { format!("{in_guest}/log.json") };
+        Ok(ContainerInspectResponse {
+            id: Some(record.id.to_string()),
+            created: Some(rfc3339(record.created_unix_ns)),
+            path: command.next(),
+            args: Some(command.collect()),
+            state: Some(state(record)),
+            image: Some(record.image.to_string()),
+            resolv_conf_path: Some(format!("{beside}/resolv.conf")),
+            hostname_path: Some(format!("{beside}/hostname")),
+            hosts_path: Some(format!("{beside}/hosts")),
+            log_path: Some(log),
+            name: Some(format!("/{}", record.name)),
+            restart_count: Some(record.restarts.into()),
+            driver: Some("overlayfs".to_owned()),
+            platform: Some("linux".to_owned()),
+            image_manifest_descriptor: None,
+            mount_label: Some(String::new()),
+            process_label: Some(String::new()),
+            app_armor_profile: Some(String::new()),
+            exec_ids: (!running.is_empty()).then_some(running),
+            host_config: Some(record.host_config.clone()),
+            graph_driver: Some(DriverData {
+                name: "overlayfs".to_owned(),
+                data: HashMap::from([("UpperDir".to_owned(), format!("{in_guest}/upper"))]),
+            }),
+            storage: None,
+            size_rw: None,
+            size_root_fs: if size { self.image_size(record).await } else { None },
+            mounts: Some(Vec::new()),
+            config: Some(record.config.clone()),
+            network_settings: Some(NetworkSettings {
+                sandbox_id: Some(String::new()),
+                sandbox_key: Some(String::new()),
+                ports: Some(HashMap::new()),
+                networks: Some(networks(record)),
+            }),
+        })
+    }
+
+    /// The lower layers alone: what a container wrote is known to the guest only.
+    async fn image_size(&self, record: &Record) -> Option<i64> {
+        let image = self.shared.images.get(&record.image.to_string()).await.ok()?;
+        i64::try_from(image.size_bytes).ok()
+    }
+}
+
+fn state(record: &Record) -> ContainerState {
+    let state = &record.state;
+    let exit = state.exit();
+    ContainerState {
+        status: Some(match state {
+            State::Created { .. } => ContainerStateStatusEnum::CREATED,
+            State::Running(_) => ContainerStateStatusEnum::RUNNING,
+            State::Paused(_) => ContainerStateStatusEnum::PAUSED,
+            State::Restarting(_) => ContainerStateStatusEnum::RESTARTING,
+            State::Exited(_) => ContainerStateStatusEnum::EXITED,
+            State::Removing(_) => ContainerStateStatusEnum::REMOVING,
+            State::Dead { .. } => ContainerStateStatusEnum::DEAD,
+        }),
+        running: Some(state.is_active()),
+        paused: Some(matches!(state, State::Paused(_))),
+        restarting: Some(matches!(state, State::Restarting(_))),
+        oom_killed: Some(exit.is_some_and(|exit| exit.oom_killed)),
+        dead: Some(matches!(state, State::Dead { .. })),
+        pid: Some(state.run().map_or(0, |run| run.pid.into())),
+        exit_code: Some(state.exit_code()),
+        error: Some(state.error().unwrap_or_default().to_owned()),
+        started_at: Some(rfc3339(record.started_unix_ns)),
+        finished_at: Some(match record.finished_unix_ns {
+            0 => NEVER.to_owned(),
+            at => rfc3339(at),
+        }),
+        health: None,
+    }
+}
+
+fn summary_state(state: &State) -> ContainerSummaryStateEnum {
+    match state {
+        State::Created { .. } => ContainerSummaryStateEnum::CREATED,
+        State::Running(_) => ContainerSummaryStateEnum::RUNNING,
+        State::Paused(_) => ContainerSummaryStateEnum::PAUSED,
+        State::Restarting(_) => ContainerSummaryStateEnum::RESTARTING,
+        State::Exited(_) => ContainerSummaryStateEnum::EXITED,
+        State::Removing(_) => ContainerSummaryStateEnum::REMOVING,
+        State::Dead { .. } => ContainerSummaryStateEnum::DEAD,
+    }
+}
+
+/// Exposed ones, while it runs; none is published yet.
+fn ports(record: &Record) -> Vec<PortSummary> {
+    if record.state.run().is_none() {
+        return Vec::new();
+    }
+    let exposed = record.config.exposed_ports.iter().flatten();
+    exposed
+        .filter_map(|port| {
+            let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+            Some(PortSummary {
+                private_port: number.parse().ok()?,
+                typ: Some(match protocol {
+                    "udp" => PortSummaryTypeEnum::UDP,
+                    "sctp" => PortSummaryTypeEnum::SCTP,
+                    _ => PortSummaryTypeEnum::TCP,
+                }),
+                ..PortSummary::default()
+            })
+        })
+        .collect()
+}
+
+fn networks(record: &Record) -> HashMap<String, EndpointSettings> {
+    let name = record.host_config.network_mode.clone().unwrap_or_else(|| "bridge".to_owned());
+    let endpoint = EndpointSettings {
+        mac_address: Some(String::new()),
+        network_id: Some(String::new()),
+        endpoint_id: Some(String::new()),
+        gateway: Some(String::new()),
+        ip_address: Some(String::new()),
+        ip_prefix_len: Some(0),
+        ipv6_gateway: Some(String::new()),
+        global_ipv6_address: Some(String::new()),
+        global_ipv6_prefix_len: Some(0),
+        ..EndpointSettings::default()
+    };
+    HashMap::from([(name, endpoint)])
+}

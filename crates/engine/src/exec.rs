@@ -1,0 +1,182 @@
+//! Execs: further processes in a running container. Kept in memory for as long as the container exists.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bollard_stubs::models::ExecConfig;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use types::{ContainerId, ExecId};
+
+/// Docker's code for what was killed.
+const KILLED: i64 = 137;
+/// How long the end of an exec's output is held back for its exit code: it may go on without output.
+const EXIT_FOLLOWS_WITHIN: Duration = Duration::from_secs(5);
+
+/// How far an exec is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ExecState {
+    Created,
+    Starting { since: Instant },
+    Running { pid: u32, since: Instant },
+    Exited { code: i64 },
+}
+
+#[derive(Debug)]
+pub(crate) struct Exec {
+    pub(crate) id: ExecId,
+    pub(crate) container: ContainerId,
+    pub(crate) config: ExecConfig,
+    state: watch::Sender<ExecState>,
+}
+
+impl Exec {
+    pub(crate) fn new(container: ContainerId, config: ExecConfig) -> Arc<Self> {
+        let (state, _) = watch::channel(ExecState::Created);
+        Arc::new(Self { id: ExecId::random(), container, config, state })
+    }
+
+    pub(crate) fn now(&self) -> ExecState {
+        self.state.borrow().clone()
+    }
+
+    /// Whether this call may start it; the state says why not.
+    pub(crate) fn begin(&self) -> Result<(), ExecState> {
+        let mut before = ExecState::Created;
+        self.state.send_if_modified(|state| {
+            before = state.clone();
+            let fresh = *state == ExecState::Created;
+            if fresh {
+                *state = ExecState::Starting { since: Instant::now() };
+            }
+            fresh
+        });
+        if before == ExecState::Created { Ok(()) } else { Err(before) }
+    }
+
+    /// Its exit may have come before the answer to its start.
+    pub(crate) fn started(&self, pid: u32) {
+        self.state.send_if_modified(|state| match *state {
+            ExecState::Starting { since } => {
+                *state = ExecState::Running { pid, since };
+                true
+            }
+            _ => false,
+        });
+    }
+
+    /// Whether this was news.
+    pub(crate) fn exited(&self, code: i64) -> bool {
+        self.state.send_if_modified(|state| {
+            let news = !matches!(state, ExecState::Exited { .. });
+            if news {
+                *state = ExecState::Exited { code };
+            }
+            news
+        })
+    }
+
+    /// Its container ended.
+    pub(crate) fn killed(&self) {
+        if matches!(self.now(), ExecState::Starting { .. } | ExecState::Running { .. }) {
+            self.exited(KILLED);
+        }
+    }
+
+    /// The guest does or does not know it, as of `asked`.
+    pub(crate) fn reconcile(&self, asked: Instant, known: bool) {
+        if let ExecState::Running { since, .. } = self.now()
+            && !known
+            && since < asked
+        {
+            self.exited(KILLED);
+        }
+    }
+
+    /// Completes when it has ended.
+    pub(crate) fn end(&self) -> BoxFuture<'static, ()> {
+        let mut state = self.state.subscribe();
+        async move {
+            let ended = state.wait_for(|state| matches!(state, ExecState::Exited { .. }));
+            let _ = tokio::time::timeout(EXIT_FOLLOWS_WITHIN, ended).await;
+        }
+        .boxed()
+    }
+}
+
+/// A stream whose end is held back until `end`: a client that has seen the end asks for the exit code.
+pub(crate) struct UntilEnd<R> {
+    stream: R,
+    end: Option<BoxFuture<'static, ()>>,
+    ended: bool,
+}
+
+impl<R> UntilEnd<R> {
+    pub(crate) fn new(stream: R, end: BoxFuture<'static, ()>) -> Self {
+        Self { stream, end: Some(end), ended: false }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for UntilEnd<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.ended {
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+            if buf.filled().len() > before || buf.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            self.ended = true;
+        }
+        if let Some(end) = &mut self.end {
+            ready!(end.poll_unpin(cx));
+            self.end = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_output_waits_for_the_exit_code() {
+        let exec = Exec::new(ContainerId::random(), ExecConfig::default());
+        exec.begin().unwrap();
+        exec.started(3);
+        let mut output = UntilEnd::new(&b"hi"[..], exec.end());
+        let reading = tokio::spawn(async move {
+            let mut text = String::new();
+            output.read_to_string(&mut text).await.unwrap();
+            text
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!reading.is_finished());
+        assert!(exec.exited(3));
+        assert!(!exec.exited(4));
+        assert_eq!(reading.await.unwrap(), "hi");
+        assert_eq!(exec.now(), ExecState::Exited { code: 3 });
+    }
+
+    #[test]
+    fn an_exec_starts_once() {
+        let exec = Exec::new(ContainerId::random(), ExecConfig::default());
+        assert_eq!(exec.begin(), Ok(()));
+        assert!(matches!(exec.begin(), Err(ExecState::Starting { .. })));
+        exec.exited(0);
+        exec.started(7);
+        assert_eq!(exec.now(), ExecState::Exited { code: 0 });
+    }
+}

@@ -1,0 +1,230 @@
+//! Follows the guest for as long as this coracled lives: what the agent says goes to the container it is
+//! about; when there is no guest any more, every container hears it. Level-triggered: each new subscription
+//! begins with everything that is the case, so nothing that happened in between is lost.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use agent_proto::v1::{self, event::Kind};
+use futures::StreamExt as _;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+use types::ContainerId;
+
+use crate::agent::{CallError, QUICK, call};
+use crate::machine::Presence;
+use crate::signal::SIGKILL;
+use crate::task::{Command, Shared};
+
+/// Pauses between subscriptions to an agent that does not answer.
+const RETRY_FIRST: Duration = Duration::from_millis(20);
+const RETRY_LONGEST: Duration = Duration::from_secs(1);
+
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut presence = shared.machine.presence();
+    let mut following: Option<AbortOnDropHandle<()>> = None;
+    loop {
+        let next = tokio::select! {
+            () = shared.cancel.cancelled() => return,
+            next = presence.next() => next,
+        };
+        match next {
+            None => return shared.cancel.cancelled().await,
+            Some(Presence::Unknown) => shared.vm_is_down.store(false, Ordering::Release),
+            Some(Presence::Down { reason }) => {
+                following = None;
+                shared.vm_is_down.store(true, Ordering::Release);
+                for handle in shared.registry.all() {
+                    let _ = handle.commands.send(Command::VmDown { reason: reason.clone() }).await;
+                }
+                free_layers(&shared).await;
+            }
+            Some(Presence::Up(agent)) => {
+                shared.vm_is_down.store(false, Ordering::Release);
+                // The one before is dropped, and with it aborted.
+                following = Some(AbortOnDropHandle::new(tokio::spawn(follow(Arc::clone(&shared), agent))));
+            }
+        }
+        let _ = &following;
+    }
+}
+
+/// Subscribes to one agent until it is replaced.
+async fn follow(shared: Arc<Shared>, agent: vmm::Agent) {
+    let mut pause = RETRY_FIRST;
+    let mut cleaned = false;
+    loop {
+        let asked = Instant::now();
+        match agent.grpc().events(v1::EventsRequest {}).await {
+            Ok(stream) => {
+                let mut stream = stream.into_inner();
+                loop {
+                    match stream.message().await {
+                        Ok(Some(event)) => {
+                            pause = RETRY_FIRST;
+                            take(&shared, &agent, asked, event).await;
+                            if !std::mem::replace(&mut cleaned, true) {
+                                shared.tracker.spawn(clean(Arc::clone(&shared), agent.clone()));
+                            }
+                        }
+                        Ok(None) => break,
+                        Err(status) => {
+                            tracing::debug!(%status, "the agent's events broke off");
+                            break;
+                        }
+                    }
+                }
+            }
+            Err(status) => tracing::debug!(%status, "the agent's events cannot be followed"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY_LONGEST);
+    }
+}
+
+async fn take(shared: &Arc<Shared>, agent: &vmm::Agent, asked: Instant, event: v1::Event) {
+    match event.kind {
+        Some(Kind::Snapshot(snapshot)) => take_snapshot(shared, agent, asked, snapshot).await,
+        Some(Kind::Exited(exited)) => take_exit(shared, agent, exited).await,
+        Some(Kind::Oom(oom)) => {
+            let handle = oom.container_id.parse().ok().and_then(|id| shared.registry.get(&id));
+            if let Some(handle) = handle {
+                let _ = handle.commands.send(Command::Oom).await;
+            }
+        }
+        None => {}
+    }
+}
+
+async fn take_snapshot(shared: &Arc<Shared>, agent: &vmm::Agent, asked: Instant, snapshot: v1::Snapshot) {
+    let mut firsts: HashMap<ContainerId, v1::ProcessState> = HashMap::new();
+    let mut execs: HashSet<String> = HashSet::new();
+    for state in snapshot.processes {
+        let Some(process) = state.process.clone() else { continue };
+        let Ok(id) = process.container_id.parse::<ContainerId>() else { continue };
+        if process.exec_id.is_empty() {
+            firsts.insert(id, state);
+        } else if let Some(exited) = state.exited {
+            take_exit(shared, agent, exited).await;
+        } else {
+            execs.insert(process.exec_id);
+        }
+    }
+    for handle in shared.registry.all() {
+        for exec in shared.registry.execs_of(&handle.id) {
+            exec.reconcile(asked, execs.contains(exec.id.as_str()));
+        }
+        let process = firsts.remove(&handle.id);
+        let boot_id = agent.boot_id().to_owned();
+        let _ = handle.commands.send(Command::Snapshot { boot_id, asked, process }).await;
+    }
+    // What is left belongs to nobody: a coracled died in the middle of a removal.
+    for (id, state) in firsts {
+        if state.exited.is_some() {
+            shared.tracker.spawn(dig_owned(Arc::clone(shared), agent.clone(), id));
+        } else {
+            tracing::warn!(
+                container_id = id.short(),
+                "the VM runs a container that does not exist; it is killed"
+            );
+            let request = v1::SignalRequest { process: state.process, signal: SIGKILL, all: true };
+            let _ = call(QUICK, agent.grpc().signal(request)).await;
+        }
+    }
+}
+
+async fn take_exit(shared: &Arc<Shared>, agent: &vmm::Agent, exited: v1::Exited) {
+    let Some(process) = exited.process.clone() else { return };
+    let Ok(id) = process.container_id.parse::<ContainerId>() else { return };
+    if process.exec_id.is_empty() {
+        match shared.registry.get(&id) {
+            Some(handle) => drop(handle.commands.send(Command::Exited(exited)).await),
+            None => drop(shared.tracker.spawn(dig_owned(Arc::clone(shared), agent.clone(), id))),
+        }
+        return;
+    }
+    if let Some(exec) = shared.registry.exec(&process.exec_id)
+        && exec.exited(exited.exit_code.into())
+        && let Some(handle) = shared.registry.get(&id)
+    {
+        let more = [("execID", exec.id.to_string()), ("exitCode", exited.exit_code.to_string())];
+        shared.events.container(&handle.now().record, "exec_die", &more);
+    }
+    let agent = agent.clone();
+    shared.tracker.spawn(async move {
+        let request = v1::CollectRequest { process: Some(process) };
+        let _ = call(QUICK, agent.grpc().collect(request)).await;
+    });
+}
+
+pub(crate) fn graves(shared: &Shared) -> MutexGuard<'_, HashSet<ContainerId>> {
+    shared.graves.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Once per agent: what was removed while there was none.
+async fn clean(shared: Arc<Shared>, agent: vmm::Agent) {
+    let left: Vec<_> = graves(&shared).iter().cloned().collect();
+    for id in left {
+        dig(&shared, &agent, &id).await;
+    }
+    release_layers(&shared, &agent).await;
+}
+
+async fn dig_owned(shared: Arc<Shared>, agent: vmm::Agent, id: ContainerId) {
+    dig(&shared, &agent, &id).await;
+}
+
+/// Removes what the guest still has of a container, then its grave.
+pub(crate) async fn dig(shared: &Shared, agent: &vmm::Agent, id: &ContainerId) {
+    use agent_proto::v1::error_detail::Code;
+    let collect = v1::CollectRequest { process: Some(crate::agent::process(id, None)) };
+    let _ = call(QUICK, agent.grpc().collect(collect)).await;
+    let request = v1::RemoveContainerRequest { container_id: id.to_string() };
+    match call(QUICK, agent.grpc().remove_container(request)).await {
+        Ok(_) | Err(CallError::Refused(Code::NotFound, _)) => {
+            graves(shared).remove(id);
+            if let Err(error) = shared.db.forget(id).await {
+                tracing::warn!(%error, "a grave stays; it is dug again at the next start of the VM");
+            }
+        }
+        Err(error) => {
+            tracing::warn!(
+                container_id = id.short(),
+                ?error,
+                "not removed from the VM; tried again at its next start"
+            );
+        }
+    }
+}
+
+/// Has the guest let go of layers that no image names, then frees them.
+pub(crate) async fn release_layers(shared: &Shared, agent: &vmm::Agent) {
+    let released = shared.images.released().await;
+    if released.is_empty() {
+        return;
+    }
+    let request = v1::ReleaseLayersRequest { diff_ids: released.iter().map(ToString::to_string).collect() };
+    match call(QUICK, agent.grpc().release_layers(request)).await {
+        Ok(_) => freed(shared, &released).await,
+        Err(error) => {
+            tracing::warn!(?error, "layers are not released; tried again at the next start of the VM")
+        }
+    }
+}
+
+/// There is no guest that could hold them.
+pub(crate) async fn free_layers(shared: &Shared) {
+    let released = shared.images.released().await;
+    if !released.is_empty() {
+        freed(shared, &released).await;
+    }
+}
+
+async fn freed(shared: &Shared, layers: &[types::Digest]) {
+    if let Err(error) = shared.images.freed(layers).await {
+        tracing::error!(%error, "extents of removed layers are not freed");
+    }
+}

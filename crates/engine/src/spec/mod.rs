@@ -1,0 +1,334 @@
+//! From a container's record to what the agent needs to start it: the OCI runtime specification
+//! (`config.json`, version 1.0.2) and what lies beside it. Pure; the agent fills in the root's path, the
+//! user's ids and the cgroup's path.
+
+mod capabilities;
+mod limits;
+mod mounts;
+mod seccomp;
+
+use agent_proto::v1;
+use bollard_stubs::models::{ContainerConfig, HostConfig, HostConfigCgroupnsModeEnum};
+use serde_json::{Value, json};
+
+use crate::error::{Error, Invalid};
+use crate::record::Record;
+
+pub(crate) use limits::{log_options, ulimits};
+
+const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// QEMU's user network answers DNS here.
+const NAME_SERVER: &str = "10.0.2.3";
+
+const MASKED_PATHS: [&str; 11] = [
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+];
+const READONLY_PATHS: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// Which network a container asked for, of those that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Network {
+    Bridge,
+    Host,
+    None,
+}
+
+impl Network {
+    pub(crate) fn of(config: &ContainerConfig, host: &HostConfig) -> Result<Self, Error> {
+        if config.network_disabled.unwrap_or(false) {
+            return Ok(Self::None);
+        }
+        match host.network_mode.as_deref().unwrap_or_default() {
+            "" | "default" | "bridge" => Ok(Self::Bridge),
+            "host" => Ok(Self::Host),
+            "none" => Ok(Self::None),
+            other => Err(Error::Unsupported { field: "HostConfig.NetworkMode", given: other.to_owned() }),
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Host => "host",
+            Self::None => "none",
+        }
+    }
+}
+
+/// Security options that are understood.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Security {
+    seccomp_unconfined: bool,
+    no_new_privileges: bool,
+    paths_unconfined: bool,
+}
+
+impl Security {
+    pub(crate) fn of(options: &[String]) -> Result<Self, Error> {
+        let mut security = Self::default();
+        for option in options {
+            let (name, value) = option.split_once(['=', ':']).unwrap_or((option, ""));
+            match (name, value) {
+                ("seccomp", "unconfined") => security.seccomp_unconfined = true,
+                ("no-new-privileges", "" | "true") => security.no_new_privileges = true,
+                ("systempaths", "unconfined") => security.paths_unconfined = true,
+                // What there is anyway: the built-in profile; neither AppArmor nor SELinux in the guest.
+                ("seccomp", "builtin") | ("no-new-privileges", "false") => {}
+                ("apparmor", "unconfined") | ("label", "disable") => {}
+                _ => {
+                    return Err(Error::Unsupported {
+                        field: "HostConfig.SecurityOpt",
+                        given: option.clone(),
+                    });
+                }
+            }
+        }
+        Ok(security)
+    }
+}
+
+/// Everything for `StartContainer`.
+pub(crate) fn start_request(
+    record: &Record,
+    layers: &[images::Layer],
+) -> Result<v1::StartContainerRequest, Error> {
+    let spec = runtime_spec(record)?;
+    let console = record.host_config.console_size.as_deref().unwrap_or_default();
+    let size = |at: usize| console.get(at).and_then(|&n| u32::try_from(n).ok()).unwrap_or(0);
+    let (max_size_bytes, max_files) = log_options(&record.host_config)?;
+    let driver = match record.log_driver() {
+        "none" => v1::log_config::Driver::None,
+        _ => v1::log_config::Driver::JsonFile,
+    };
+    Ok(v1::StartContainerRequest {
+        container_id: record.id.to_string(),
+        layers: layers.iter().map(layer).collect(),
+        spec_json: spec.to_string().into_bytes(),
+        user: record.config.user.clone().unwrap_or_default(),
+        group_add: record.host_config.group_add.clone().unwrap_or_default(),
+        stdio: Some(v1::Stdio {
+            tty: record.tty(),
+            open_stdin: record.open_stdin(),
+            stdin_once: record.config.stdin_once.unwrap_or(false),
+            tty_rows: size(0),
+            tty_cols: size(1),
+        }),
+        log: Some(v1::LogConfig { driver: driver.into(), max_size_bytes, max_files }),
+        hosts: hosts(record),
+        resolv_conf: resolv_conf(&record.host_config),
+        hostname: format!("{}\n", hostname(record)),
+    })
+}
+
+/// A layer as the agent maps it.
+pub(crate) fn layer(layer: &images::Layer) -> v1::Layer {
+    let extents = layer.extents.iter();
+    v1::Layer {
+        diff_id: layer.diff_id.to_string(),
+        extents: extents
+            .map(|e| v1::Extent { offset_bytes: e.offset_bytes, length_bytes: e.length_bytes })
+            .collect(),
+    }
+}
+
+fn runtime_spec(record: &Record) -> Result<Value, Error> {
+    let (config, host) = (&record.config, &record.host_config);
+    let network = Network::of(config, host)?;
+    let security = Security::of(host.security_opt.as_deref().unwrap_or_default())?;
+    let privileged = host.privileged.unwrap_or(false);
+    let capabilities = container_capabilities(host)?;
+    let own_cgroup_namespace = host.cgroupns_mode != Some(HostConfigCgroupnsModeEnum::HOST);
+
+    let mut namespaces = vec!["pid", "ipc", "uts", "mount"];
+    if network != Network::Host {
+        namespaces.push("network");
+    }
+    if own_cgroup_namespace {
+        namespaces.push("cgroup");
+    }
+    let mut linux = json!({
+        "namespaces": namespaces.iter().map(|kind| json!({"type": kind})).collect::<Vec<_>>(),
+        "resources": limits::resources(host)?,
+        "sysctl": limits::sysctls(host, network)?,
+    });
+    if !privileged {
+        let paths = |given: &Option<Vec<String>>, default: &[&str]| match given {
+            Some(paths) => json!(paths),
+            None if security.paths_unconfined => json!([]),
+            None => json!(default),
+        };
+        linux["maskedPaths"] = paths(&host.masked_paths, &MASKED_PATHS);
+        linux["readonlyPaths"] = paths(&host.readonly_paths, &READONLY_PATHS);
+    }
+    if !privileged && !security.seccomp_unconfined {
+        linux["seccomp"] = seccomp::profile(&capabilities);
+    }
+    let mut spec = json!({
+        "ociVersion": "1.0.2",
+        "process": process(config, host, &record.command, &environment(record), &capabilities)?,
+        "root": {"path": "rootfs", "readonly": host.readonly_rootfs.unwrap_or(false)},
+        "hostname": hostname(record),
+        "mounts": mounts::of(host, privileged)?,
+        "linux": linux,
+    });
+    if let Some(domain) = config.domainname.as_deref().filter(|domain| !domain.is_empty()) {
+        spec["domainname"] = json!(domain);
+    }
+    if let Some(annotations) = host.annotations.as_ref().filter(|a| !a.is_empty()) {
+        spec["annotations"] = json!(annotations);
+    }
+    Ok(spec)
+}
+
+/// Checks the parts of a request that only the specification's builder understands.
+pub(crate) fn check(record: &Record) -> Result<(), Error> {
+    log_options(&record.host_config)?;
+    runtime_spec(record).map(drop)
+}
+
+fn container_capabilities(host: &HostConfig) -> Result<Vec<String>, Invalid> {
+    if host.privileged.unwrap_or(false) {
+        return Ok(capabilities::all());
+    }
+    let list = |names: &Option<Vec<String>>| names.clone().unwrap_or_default();
+    capabilities::of(&list(&host.cap_add), &list(&host.cap_drop))
+}
+
+fn process(
+    config: &ContainerConfig,
+    host: &HostConfig,
+    args: &[String],
+    env: &[String],
+    capabilities: &[String],
+) -> Result<Value, Error> {
+    let security = Security::of(host.security_opt.as_deref().unwrap_or_default())?;
+    let cwd = config.working_dir.as_deref().filter(|dir| !dir.is_empty()).unwrap_or("/");
+    let mut process = json!({
+        "terminal": config.tty.unwrap_or(false),
+        "user": {"uid": 0, "gid": 0},
+        "args": args,
+        "env": env,
+        "cwd": cwd,
+        "capabilities": capability_sets(config.user.as_deref().unwrap_or_default(), capabilities),
+        "noNewPrivileges": security.no_new_privileges,
+    });
+    let rlimits = ulimits(host)?;
+    if !rlimits.is_empty() {
+        process["rlimits"] = json!(rlimits);
+    }
+    if let Some(adjustment) = host.oom_score_adj.filter(|&n| n != 0) {
+        process["oomScoreAdj"] = json!(adjustment);
+    }
+    Ok(process)
+}
+
+/// Root has the set; others can only get it back by set-uid programs.
+fn capability_sets(user: &str, capabilities: &[String]) -> Value {
+    let name = user.split(':').next().unwrap_or_default();
+    let effective = if matches!(name, "" | "root" | "0") { capabilities } else { &[] };
+    json!({"bounding": capabilities, "effective": effective, "permitted": effective})
+}
+
+/// What an exec runs.
+#[derive(Debug, Clone)]
+pub(crate) struct ExecProcess<'a> {
+    pub(crate) args: &'a [String],
+    pub(crate) env: &'a [String],
+    pub(crate) tty: bool,
+    pub(crate) working_dir: Option<&'a str>,
+    pub(crate) user: Option<&'a str>,
+    pub(crate) privileged: bool,
+}
+
+/// The user and the specification's `process` for an exec in `record`'s container.
+pub(crate) fn exec_process(record: &Record, exec: &ExecProcess<'_>) -> Result<(String, Value), Error> {
+    let user =
+        exec.user.filter(|user| !user.is_empty()).or(record.config.user.as_deref()).unwrap_or_default();
+    let dir = exec.working_dir.filter(|dir| !dir.is_empty()).or(record.config.working_dir.as_deref());
+    let config = ContainerConfig {
+        tty: Some(exec.tty),
+        user: Some(user.to_owned()),
+        working_dir: dir.map(str::to_owned),
+        ..ContainerConfig::default()
+    };
+    let mut env = environment(record);
+    env.retain(|entry| !entry.starts_with("TERM=") || record.config.env.iter().flatten().any(|e| e == entry));
+    if exec.tty {
+        override_env(&mut env, &["TERM=xterm".to_owned()]);
+    }
+    override_env(&mut env, exec.env);
+    let capabilities =
+        if exec.privileged { capabilities::all() } else { container_capabilities(&record.host_config)? };
+    let process = process(&config, &record.host_config, exec.args, &env, &capabilities)?;
+    Ok((user.to_owned(), process))
+}
+
+/// Docker's: what every container has, then the container's own (which holds the image's).
+fn environment(record: &Record) -> Vec<String> {
+    let mut env = vec![DEFAULT_PATH.to_owned(), format!("HOSTNAME={}", hostname(record))];
+    if record.tty() {
+        env.push("TERM=xterm".to_owned());
+    }
+    override_env(&mut env, record.config.env.as_deref().unwrap_or_default());
+    env
+}
+
+/// Later entries win; an entry without `=` unsets.
+pub(crate) fn override_env(env: &mut Vec<String>, with: &[String]) {
+    for entry in with {
+        let name = entry.split('=').next().unwrap_or_default();
+        let same = |have: &String| have.split('=').next() == Some(name);
+        match (env.iter().position(same), entry.contains('=')) {
+            (Some(at), true) => env[at].clone_from(entry),
+            (Some(at), false) => drop(env.remove(at)),
+            (None, true) => env.push(entry.clone()),
+            (None, false) => {}
+        }
+    }
+}
+
+pub(crate) fn hostname(record: &Record) -> &str {
+    record.config.hostname.as_deref().filter(|name| !name.is_empty()).unwrap_or(record.id.short())
+}
+
+fn hosts(record: &Record) -> String {
+    let mut text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\n\
+                    ff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
+        .to_owned();
+    for extra in record.host_config.extra_hosts.iter().flatten() {
+        // `name:address`, the address with colons of its own when it is IPv6.
+        if let Some((name, address)) = extra.split_once([':', '=']) {
+            text.push_str(&format!("{}\t{name}\n", address.trim_matches(['[', ']'])));
+        }
+    }
+    text.push_str(&format!("127.0.0.1\t{}\n", hostname(record)));
+    text
+}
+
+fn resolv_conf(host: &HostConfig) -> String {
+    let list = |values: &Option<Vec<String>>| values.clone().unwrap_or_default();
+    let mut servers = list(&host.dns);
+    if servers.is_empty() {
+        servers.push(NAME_SERVER.to_owned());
+    }
+    let mut text: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+    for (keyword, values) in [("search", list(&host.dns_search)), ("options", list(&host.dns_options))] {
+        if !values.is_empty() {
+            text.push_str(&format!("{keyword} {}\n", values.join(" ")));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

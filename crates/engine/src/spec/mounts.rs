@@ -1,0 +1,57 @@
+//! What is mounted in every container, and `Tmpfs`.
+
+use bollard_stubs::models::HostConfig;
+use serde_json::{Value, json};
+
+use crate::error::Invalid;
+
+const DEFAULT_SHM_BYTES: i64 = 64 << 20;
+
+pub(super) fn of(host: &HostConfig, privileged: bool) -> Result<Vec<Value>, Invalid> {
+    let shm_bytes = host.shm_size.filter(|&bytes| bytes > 0).unwrap_or(DEFAULT_SHM_BYTES);
+    let access = if privileged { "rw" } else { "ro" };
+    let shm_size = format!("size={shm_bytes}");
+    let mut mounts = vec![
+        mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
+        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
+        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access]),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", access]),
+        mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
+        mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &shm_size]),
+    ];
+    let mut own: Vec<_> = host.tmpfs.iter().flatten().collect();
+    // A mount below another comes after it.
+    own.sort();
+    for (target, options) in own {
+        if !target.starts_with('/') || target.split('/').any(|part| part == "..") || target == "/" {
+            let given = target.clone();
+            return Err(Invalid::Field { field: "HostConfig.Tmpfs", given, why: "not an absolute path" });
+        }
+        let mut all = vec!["noexec", "nosuid", "nodev"];
+        for option in options.split(',').filter(|option| !option.is_empty()) {
+            // An opposite takes the default's place.
+            let opposite = match option {
+                "exec" => "noexec",
+                "suid" => "nosuid",
+                "dev" => "nodev",
+                _ => "",
+            };
+            all.retain(|have| *have != opposite && *have != option);
+            if !matches!(option, "exec" | "suid" | "dev" | "rw") {
+                all.push(option);
+            }
+        }
+        mounts.push(mount(target, "tmpfs", "tmpfs", &all));
+    }
+    Ok(mounts)
+}
+
+fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Value {
+    json!({"destination": destination, "type": kind, "source": source, "options": options})
+}

@@ -1,0 +1,224 @@
+//! The task that owns one container: every change of its record, every call to the agent about its life.
+//!
+//! Commands are taken one after the other, so none meets a half-done other. What takes long by nature (a
+//! stop's grace, a wait) is not a command but a sequence of them, outside: an exit must get through meanwhile.
+
+mod life;
+mod reconcile;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_proto::v1;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::db::Db;
+use crate::error::{Error, StateConflict};
+use crate::events::Hub;
+use crate::machine::Machine;
+use crate::options::WaitExit;
+use crate::record::{Record, View};
+use crate::registry::{Handle, Registry};
+use crate::state::{Change, step};
+
+/// Commands that wait for one container's task.
+const QUEUE: usize = 32;
+
+pub(crate) type Reply<T = ()> = oneshot::Sender<Result<T, Error>>;
+
+/// What is asked of a container's task.
+pub(crate) enum Command {
+    Start(Reply),
+    /// `stop`: the user means it to end; the restart policy does not apply.
+    Signal {
+        signal: i32,
+        stop: bool,
+        keep: bool,
+        reply: Reply,
+    },
+    Pause(Reply),
+    Unpause(Reply),
+    Rename(String, Reply),
+    Remove {
+        name: String,
+        reply: Reply,
+    },
+    /// Its first process ended.
+    Exited(v1::Exited),
+    /// The kernel killed one of its processes.
+    Oom,
+    /// A new look at the guest; `process` is what it knows of this container.
+    Snapshot {
+        boot_id: String,
+        asked: Instant,
+        process: Option<v1::ProcessState>,
+    },
+    /// Nothing runs any more.
+    VmDown {
+        reason: String,
+    },
+}
+
+/// What all tasks share.
+pub(crate) struct Shared {
+    pub(crate) db: Db,
+    pub(crate) machine: Arc<dyn Machine>,
+    pub(crate) images: images::Store,
+    pub(crate) events: Hub,
+    pub(crate) registry: Registry,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) tracker: TaskTracker,
+    /// Removed on the host, not yet in the guest.
+    pub(crate) graves: std::sync::Mutex<std::collections::HashSet<types::ContainerId>>,
+    /// It is known that no guest runs.
+    pub(crate) vm_is_down: std::sync::atomic::AtomicBool,
+}
+
+pub(crate) struct Task {
+    shared: Arc<Shared>,
+    record: Record,
+    exits: u64,
+    last: WaitExit,
+    gone: bool,
+    view: watch::Sender<Arc<View>>,
+    commands: mpsc::Receiver<Command>,
+    /// Maps and mounts ahead of the start.
+    preparation: Option<JoinHandle<()>>,
+    /// The last pause before a restart.
+    pause: Option<Duration>,
+    restart_at: Option<Instant>,
+    /// When this coracled started the run; unknown after re-attachment.
+    run_since: Option<Instant>,
+    /// The next end does not remove it, although it is to be removed automatically.
+    keep_once: bool,
+}
+
+impl Task {
+    /// Starts the task of a container that is already stored.
+    pub(crate) fn spawn(shared: &Arc<Shared>, record: Record) -> Handle {
+        let (commands, received) = mpsc::channel(QUEUE);
+        let last = WaitExit { code: record.state.exit_code(), error: None };
+        let first = Arc::new(View { record: record.clone(), exits: 0, last: last.clone(), gone: false });
+        let (view, watched) = watch::channel(first);
+        let handle = Handle { id: record.id.clone(), commands, view: watched };
+        let task = Self {
+            shared: Arc::clone(shared),
+            record,
+            exits: 0,
+            last,
+            gone: false,
+            view,
+            commands: received,
+            preparation: None,
+            pause: None,
+            restart_at: None,
+            run_since: None,
+            keep_once: false,
+        };
+        // In the registry before it can remove itself from there.
+        shared.registry.insert(handle.clone());
+        shared.tracker.spawn(task.run());
+        handle
+    }
+
+    #[tracing::instrument(name = "container", skip_all, fields(container_id = self.record.id.short()))]
+    async fn run(mut self) {
+        self.resume_restart();
+        if matches!(self.record.state, crate::state::State::Created { .. }) {
+            self.prepare();
+        }
+        while !self.gone {
+            let restart_at = self.restart_at;
+            let due = async move {
+                match restart_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.shared.cancel.cancelled() => break,
+                command = self.commands.recv() => match command {
+                    Some(command) => self.take(command).await,
+                    None => break,
+                },
+                () = due => self.restart().await,
+            }
+        }
+        if let Some(preparation) = self.preparation.take() {
+            preparation.abort();
+        }
+    }
+
+    async fn take(&mut self, command: Command) {
+        match command {
+            Command::Start(reply) => answer(reply, self.start_by_user().await),
+            Command::Signal { signal, stop, keep, reply } => {
+                let result = self.signal(signal, stop, keep).await;
+                answer(reply, result);
+            }
+            Command::Pause(reply) => answer(reply, self.freeze().await),
+            Command::Unpause(reply) => answer(reply, self.thaw().await),
+            Command::Rename(name, reply) => answer(reply, self.rename(name).await),
+            Command::Remove { name, reply } => answer(reply, self.remove(&name).await),
+            Command::Exited(exited) => self.exited(exited).await,
+            Command::Oom => self.event("oom", &[]),
+            Command::Snapshot { boot_id, asked, process } => self.reconcile(boot_id, asked, process).await,
+            Command::VmDown { reason } => self.vm_down(reason).await,
+        }
+    }
+
+    /// Takes a change, stores it and shows it. The change holds even if it could not be stored: it is what
+    /// is the case. The error is then the caller's to report.
+    async fn apply(&mut self, change: Change) -> Result<(), Error> {
+        match &change {
+            Change::Started(run) => {
+                self.record.started_unix_ns = run.started_unix_ns;
+            }
+            Change::Ended(exit) | Change::RestartLater(exit) => {
+                self.record.finished_unix_ns = exit.finished_unix_ns;
+                self.count_exit(exit.code, None);
+            }
+            Change::StartFailed { at_unix_ns, failure } => {
+                self.count_exit(failure.code, Some(failure.text.clone()));
+                if !matches!(self.record.state, crate::state::State::Created { .. }) {
+                    self.record.finished_unix_ns = *at_unix_ns;
+                }
+            }
+            _ => {}
+        }
+        match step(&self.record.state, change) {
+            Ok(next) => self.record.state = next,
+            Err(refused) => {
+                tracing::error!(%refused, "a change that cannot be");
+                return Err(StateConflict::MarkedForRemoval.into());
+            }
+        }
+        let stored = self.shared.db.put(&self.record).await;
+        self.publish();
+        Ok(stored?)
+    }
+
+    fn count_exit(&mut self, code: i64, error: Option<String>) {
+        self.exits += 1;
+        self.last = WaitExit { code, error };
+    }
+
+    fn publish(&self) {
+        let view =
+            View { record: self.record.clone(), exits: self.exits, last: self.last.clone(), gone: self.gone };
+        self.view.send_replace(Arc::new(view));
+    }
+
+    fn event(&self, action: &str, more: &[(&str, String)]) {
+        self.shared.events.container(&self.record, action, more);
+    }
+}
+
+fn answer(reply: Reply, result: Result<(), Error>) {
+    // Whoever asked may be gone; what was asked for is done all the same.
+    let _ = reply.send(result);
+}

@@ -1,0 +1,298 @@
+//! What users ask of a container: start, signals, pause, rename, removal; and the restart policy's starts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_proto::v1;
+use agent_proto::v1::error_detail::Code;
+use tokio::time::Instant;
+
+use super::Task;
+use crate::agent::{CallError, QUICK, SLOW, call, process, start_failure};
+use crate::error::{Error, StateConflict};
+use crate::restart;
+use crate::signal::{self, SIGKILL, SIGTERM};
+use crate::spec;
+use crate::state::{Cause, Change, Exit, Failure, Run, State};
+use crate::time::now_unix_ns;
+
+const START_PREFIX: &str = "failed to create task for container: failed to create shim task: ";
+
+/// Why a start by the restart policy did not happen.
+enum Trouble {
+    /// The process could not be started: the policy decides.
+    Failed(Error),
+    /// There is no VM: it waits for the next one.
+    NoVm(String),
+}
+
+impl Task {
+    pub(super) async fn start_by_user(&mut self) -> Result<(), Error> {
+        match &self.record.state {
+            State::Running(_) | State::Restarting(_) => {
+                return Err(Error::NotModified(self.record.name.clone(), "started"));
+            }
+            State::Paused(_) => return Err(StateConflict::StartPaused.into()),
+            State::Removing(_) | State::Dead { .. } => return Err(StateConflict::MarkedForRemoval.into()),
+            State::Created { .. } | State::Exited(_) => {}
+        }
+        let agent = tokio::select! {
+            agent = self.shared.machine.ensure_running() => agent?,
+            () = self.shared.cancel.cancelled() => return Err(Error::ShuttingDown),
+        };
+        self.record.restarts = 0;
+        self.record.stopped_by_user = false;
+        self.pause = None;
+        match self.start(&agent).await {
+            Ok(()) => Ok(()),
+            Err(Trouble::Failed(error)) => {
+                if self.record.auto_remove() {
+                    self.bury().await;
+                }
+                Err(error)
+            }
+            Err(Trouble::NoVm(message)) => Err(Error::Agent { doing: "start the container", message }),
+        }
+    }
+
+    async fn start(&mut self, agent: &vmm::Agent) -> Result<(), Trouble> {
+        if let Some(preparation) = self.preparation.take() {
+            let _ = preparation.await;
+        }
+        let image = self.shared.images.get(&self.record.image.to_string()).await;
+        let image =
+            image.map_err(|_| Trouble::Failed(Error::NoSuchImage(self.record.image_name().to_owned())))?;
+        let request = spec::start_request(&self.record, &image.layers).map_err(Trouble::Failed)?;
+        let began = Instant::now();
+        match call(SLOW, agent.grpc().start_container(request)).await {
+            Ok(reply) => {
+                self.run_since = Some(began);
+                let run = Run {
+                    pid: reply.pid,
+                    started_unix_ns: reply.started_unix_ns,
+                    boot_id: agent.boot_id().to_owned(),
+                };
+                let stored = self.apply(Change::Started(run)).await;
+                self.event("start", &[]);
+                stored.map_err(Trouble::Failed)
+            }
+            Err(CallError::Lost(message)) => Err(Trouble::NoVm(message)),
+            Err(CallError::Refused(code, message)) => {
+                let program = self.record.command.first().cloned().unwrap_or_default();
+                let failure = start_failure(code, message, &program, START_PREFIX);
+                self.start_failed(failure.code, failure.to_string()).await;
+                Err(Trouble::Failed(Error::Start(failure)))
+            }
+            Err(late @ CallError::Deadline(_)) => {
+                let error = late.into_error("start the container");
+                self.start_failed(128, error.to_string()).await;
+                Err(Trouble::Failed(error))
+            }
+        }
+    }
+
+    async fn start_failed(&mut self, code: i64, text: String) {
+        let failure = Failure { code, text };
+        let change = Change::StartFailed { failure, at_unix_ns: now_unix_ns() };
+        if let Err(error) = self.apply(change).await {
+            tracing::error!(%error, "a failed start is not stored");
+        }
+        self.event("die", &[("exitCode", code.to_string())]);
+    }
+
+    /// Arms the timer of a container that was restarting when coracled ended.
+    pub(super) fn resume_restart(&mut self) {
+        if matches!(self.record.state, State::Restarting(_)) {
+            self.restart_at = Some(Instant::now() + restart::pause(None, Duration::ZERO));
+        }
+    }
+
+    /// The restart policy's timer is due.
+    pub(super) async fn restart(&mut self) {
+        self.restart_at = None;
+        let State::Restarting(exit) = self.record.state.clone() else { return };
+        // Never boots a VM: one that was stopped stays off.
+        let Some(agent) = self.shared.machine.agent() else {
+            self.wait_for_vm(exit, "the VM went away before the container was started again").await;
+            return;
+        };
+        self.record.restarts += 1;
+        match self.start(&agent).await {
+            Ok(()) => {}
+            Err(Trouble::NoVm(message)) => self.wait_for_vm(exit, &message).await,
+            Err(Trouble::Failed(error)) => tracing::warn!(%error, "the restart policy's start failed"),
+        }
+    }
+
+    /// After the VM is back: what the restart policy wants running is started.
+    pub(super) async fn start_with_vm(&mut self) {
+        let State::Exited(exit) = &self.record.state else { return };
+        let policy = self.record.host_config.restart_policy.as_ref();
+        let lost = matches!(exit.cause, Cause::Vm { .. });
+        if !lost || !restart::wanted(policy, exit.code, self.record.stopped_by_user, self.record.restarts) {
+            return;
+        }
+        if let Some(agent) = self.shared.machine.agent() {
+            match self.start(&agent).await {
+                Ok(()) => {}
+                Err(Trouble::NoVm(message)) => tracing::warn!(message, "the VM is gone again"),
+                Err(Trouble::Failed(error)) => tracing::warn!(%error, "not started with the VM"),
+            }
+        }
+    }
+
+    async fn wait_for_vm(&mut self, exit: Exit, reason: &str) {
+        let exit = Exit { cause: Cause::Vm { reason: reason.to_owned() }, ..exit };
+        if let Err(error) = self.apply(Change::Ended(exit)).await {
+            tracing::error!(%error, "an end is not stored");
+        }
+    }
+
+    pub(super) async fn signal(&mut self, number: i32, stop: bool, keep: bool) -> Result<(), Error> {
+        if let State::Restarting(exit) = self.record.state.clone() {
+            if stop || number == SIGKILL {
+                self.restart_at = None;
+                self.record.stopped_by_user = true;
+                return self.apply(Change::Ended(exit)).await;
+            }
+            return Err(StateConflict::Restarting(self.record.id.to_string()).into());
+        }
+        if self.record.state.run().is_none() {
+            return Err(StateConflict::NotRunning(self.record.id.to_string()).into());
+        }
+        let agent = self.agent("send a signal")?;
+        // Before the call: the exit may overtake its answer.
+        if stop || number == SIGKILL || number == self.stop_signal() {
+            self.record.stopped_by_user = true;
+        }
+        self.keep_once = keep;
+        self.event("kill", &[("signal", number.to_string())]);
+        let request =
+            v1::SignalRequest { process: Some(process(&self.record.id, None)), signal: number, all: false };
+        match call(QUICK, agent.grpc().signal(request)).await {
+            Ok(_) => {}
+            // It has just ended; its exit is on the way.
+            Err(CallError::Refused(Code::NotRunning | Code::NotFound, _)) => return Ok(()),
+            Err(error) => return Err(error.into_error("send a signal")),
+        }
+        // A frozen process takes its signal when it is thawed.
+        if matches!(self.record.state, State::Paused(_)) && self.record.stopped_by_user {
+            self.thaw().await?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn stop_signal(&self) -> i32 {
+        let own = self.record.config.stop_signal.as_deref().filter(|text| !text.is_empty());
+        own.and_then(|text| signal::parse(text).ok()).unwrap_or(SIGTERM)
+    }
+
+    pub(super) async fn freeze(&mut self) -> Result<(), Error> {
+        let id = self.record.id.to_string();
+        match &self.record.state {
+            State::Running(_) => {}
+            State::Paused(_) => return Err(StateConflict::AlreadyPaused(id).into()),
+            State::Restarting(_) => return Err(StateConflict::Restarting(id).into()),
+            _ => return Err(StateConflict::NotRunning(id).into()),
+        }
+        let agent = self.agent("pause the container")?;
+        let request = v1::PauseRequest { container_id: id };
+        call(QUICK, agent.grpc().pause(request)).await.map_err(|e| e.into_error("pause the container"))?;
+        self.apply(Change::Paused).await?;
+        self.event("pause", &[]);
+        Ok(())
+    }
+
+    pub(super) async fn thaw(&mut self) -> Result<(), Error> {
+        let id = self.record.id.to_string();
+        if !matches!(self.record.state, State::Paused(_)) {
+            return Err(StateConflict::NotPaused(id).into());
+        }
+        let agent = self.agent("unpause the container")?;
+        let request = v1::ResumeRequest { container_id: id };
+        call(QUICK, agent.grpc().resume(request)).await.map_err(|e| e.into_error("unpause the container"))?;
+        self.apply(Change::Resumed).await?;
+        self.event("unpause", &[]);
+        Ok(())
+    }
+
+    pub(super) async fn rename(&mut self, name: String) -> Result<(), Error> {
+        if name == self.record.name {
+            return Err(Error::SameName);
+        }
+        self.shared.registry.reserve(&name, &self.record.id)?;
+        let old = std::mem::replace(&mut self.record.name, name);
+        if let Err(error) = self.shared.db.put(&self.record).await {
+            let new = std::mem::replace(&mut self.record.name, old);
+            self.shared.registry.release(&new, &self.record.id);
+            return Err(error.into());
+        }
+        self.shared.registry.release(&old, &self.record.id);
+        self.publish();
+        self.event("rename", &[("oldName", format!("/{old}"))]);
+        Ok(())
+    }
+
+    pub(super) async fn remove(&mut self, name: &str) -> Result<(), Error> {
+        if self.record.state.run().is_some() {
+            let state = self.record.state.word();
+            let name = format!("/{}", self.record.name);
+            return Err(StateConflict::RemoveRunning { name, state }.into());
+        }
+        self.restart_at = None;
+        self.bury().await;
+        if self.gone { Ok(()) } else { Err(StateConflict::Dead(name.to_owned()).into()) }
+    }
+
+    /// Removes it: from the database at once, from the guest behind everyone's back. The grave in the database
+    /// sees to the latter even after a crash.
+    pub(super) async fn bury(&mut self) {
+        if let Some(preparation) = self.preparation.take() {
+            let _ = preparation.await;
+        }
+        match crate::state::step(&self.record.state, Change::RemovalBegun) {
+            Ok(next) => self.record.state = next,
+            Err(refused) => {
+                tracing::error!(%refused, "cannot be removed");
+                return;
+            }
+        }
+        if let Err(error) = self.shared.db.bury(&self.record.id).await {
+            tracing::error!(%error, "not removed");
+            if let Err(error) = self.apply(Change::RemovalFailed { reason: error.to_string() }).await {
+                tracing::error!(%error, "its failed removal is not stored");
+            }
+            return;
+        }
+        self.gone = true;
+        crate::session::graves(&self.shared).insert(self.record.id.clone());
+        self.shared.registry.remove(&self.record.id, &self.record.name);
+        self.event("destroy", &[]);
+        self.publish();
+        let (shared, id) = (Arc::clone(&self.shared), self.record.id.clone());
+        self.shared.tracker.spawn(async move {
+            if let Some(agent) = shared.machine.agent() {
+                crate::session::dig(&shared, &agent, &id).await;
+            }
+        });
+    }
+
+    /// Maps and mounts ahead of the start, if the VM runs: the start is then that much shorter.
+    pub(super) fn prepare(&mut self) {
+        let Some(agent) = self.shared.machine.agent() else { return };
+        let (images, id, image) = (self.shared.images.clone(), self.record.id.to_string(), self.record.image);
+        self.preparation = Some(tokio::spawn(async move {
+            let Ok(image) = images.get(&image.to_string()).await else { return };
+            let layers = image.layers.iter().map(spec::layer).collect();
+            let request = v1::PrepareContainerRequest { container_id: id, layers };
+            if let Err(error) = call(SLOW, agent.grpc().prepare_container(request)).await {
+                // The start meets it again, and says so.
+                tracing::debug!(?error, "not prepared");
+            }
+        }));
+    }
+
+    fn agent(&self, doing: &'static str) -> Result<vmm::Agent, Error> {
+        self.shared.machine.agent().ok_or(Error::VmOff(doing))
+    }
+}
