@@ -63,7 +63,7 @@ pub(crate) fn run() -> ExitCode {
     match runtime.block_on(serve(restarted)) {
         Ok(()) => {
             // The reply is still on its way; nothing tells when it has left the guest.
-            runtime.block_on(tokio::time::sleep(LAST_WORDS));
+            runtime.block_on(async { tokio::time::sleep(LAST_WORDS).await });
             power_off()
         }
         Err(error) => {
