@@ -161,7 +161,8 @@ impl<R: Read, S: Sink> Layer<'_, R, S> {
             Kind::BlockDevice => Content::BlockDevice(device(&entry)?),
             Kind::Fifo => Content::Fifo,
         };
-        self.tree.insert(&entry.path, place, Node { attributes: attributes(&entry, xattrs), content })
+        let node = Node { attributes: attributes(&entry, xattrs), content };
+        self.tree.insert(&entry.path, place, node).map(drop)
     }
 
     fn charge(&mut self, entry: &Entry) -> Result<(), LayerError> {

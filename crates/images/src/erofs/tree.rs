@@ -12,6 +12,8 @@ use super::xattr::Xattrs;
 /// As many links as Linux follows (`MAXSYMLINKS`).
 const MAX_SYMLINKS: usize = 40;
 const MAX_PATH: usize = 4095;
+/// Components walked for one path, those of links included: hostile links must not cost hours.
+const MAX_STEPS: usize = 8192;
 
 pub(super) type NodeId = u32;
 pub(super) const ROOT: NodeId = 0;
@@ -133,13 +135,18 @@ impl Tree {
     }
 
     /// Puts a new node at `place`. A directory that meets a directory only changes its attributes.
-    pub(super) fn insert(&mut self, entry: &[u8], place: Place, mut node: Node) -> Result<(), LayerError> {
+    pub(super) fn insert(
+        &mut self,
+        entry: &[u8],
+        place: Place,
+        mut node: Node,
+    ) -> Result<NodeId, LayerError> {
         let known = self.child(&place);
         if let (Some(known), Content::Directory { parent, opaque, .. }) = (known, &mut node.content) {
             match &self.node(known).content {
                 Content::Directory { .. } => {
                     self.node_mut(known).attributes = node.attributes;
-                    return Ok(());
+                    return Ok(known);
                 }
                 // What a whiteout hid below stays hidden below the new directory.
                 Content::Whiteout => *opaque = true,
@@ -151,7 +158,7 @@ impl Tree {
         }
         let id = self.add(entry, node)?;
         self.link(place, id);
-        Ok(())
+        Ok(id)
     }
 
     /// Gives a node a name, in place of what had it.
@@ -170,11 +177,10 @@ impl Tree {
                 }
                 Ok(())
             }
-            None => self.insert(
-                entry,
-                place,
-                Node { attributes: Attributes::default(), content: Content::Whiteout },
-            ),
+            None => {
+                let node = Node { attributes: Attributes::default(), content: Content::Whiteout };
+                self.insert(entry, place, node).map(drop)
+            }
         }
     }
 
@@ -203,10 +209,12 @@ impl Tree {
         make: bool,
     ) -> Result<Option<NodeId>, LayerError> {
         let mut at = ROOT;
-        let mut links = 0;
+        let (mut links, mut steps_left) = (0, MAX_STEPS);
         // Innermost last, so that a link's target goes on top of what is left.
         let mut todo: Vec<Box<[u8]>> = components.iter().rev().map(|&c| c.into()).collect();
         while let Some(name) = todo.pop() {
+            steps_left =
+                steps_left.checked_sub(1).ok_or_else(|| LayerError::SymlinkLoop { entry: quoted(entry) })?;
             let (children, parent) = match &self.node(at).content {
                 Content::Directory { children, parent, .. } => (children, *parent),
                 _ => return Ok(None),
@@ -248,8 +256,7 @@ impl Tree {
 
     fn make_parent(&mut self, entry: &[u8], place: Place) -> Result<NodeId, LayerError> {
         let content = Content::Directory { children: BTreeMap::new(), parent: place.parent, opaque: false };
-        self.insert(entry, place.clone(), Node { attributes: parent_attributes(), content })?;
-        Ok(self.nodes.len() as NodeId - 1)
+        self.insert(entry, place, Node { attributes: parent_attributes(), content })
     }
 }
 

@@ -11,8 +11,10 @@ const MAX_VALUE: usize = u16::MAX as usize;
 const MAX_BODY: u64 = 12 + 65_534 * 4;
 const HEADER_BYTES: u64 = 12;
 
-/// Attributes by full name, sorted.
-pub(super) type Xattrs = Box<[(Box<[u8]>, Box<[u8]>)]>;
+/// Full name and value.
+pub(super) type Xattr = (Box<[u8]>, Box<[u8]>);
+/// Sorted by name.
+pub(super) type Xattrs = Box<[Xattr]>;
 
 /// The name's prefix as an index, and what follows it. `None` for names that are not kept.
 fn split(name: &[u8]) -> Option<(u8, &[u8])> {
@@ -58,11 +60,11 @@ pub(super) fn with_opaque_mark(xattrs: &Xattrs) -> Xattrs {
 }
 
 /// The space they take behind the inode.
-pub(super) fn body_bytes(xattrs: &[(Box<[u8]>, Box<[u8]>)]) -> u64 {
+pub(super) fn body_bytes(xattrs: &[Xattr]) -> u64 {
     if xattrs.is_empty() {
         return 0;
     }
-    let entry = |(name, value): &(Box<[u8]>, Box<[u8]>)| {
+    let entry = |(name, value): &Xattr| {
         let rest = split(name).map_or(0, |(_, rest)| rest.len());
         (4 + rest + value.len()).next_multiple_of(4) as u64
     };

@@ -290,7 +290,8 @@ impl<R: Read> Reader<R> {
                 digits.clear();
                 match &mut wanted {
                     None => {
-                        wanted = Some(number.checked_mul(2).ok_or_else(|| self.bad_map("too many segments"))?)
+                        wanted =
+                            Some(number.checked_mul(2).ok_or_else(|| self.bad_map("too many segments"))?);
                     }
                     Some(left) => {
                         *left -= 1;

@@ -78,7 +78,7 @@ fn compare(files: &BTreeMap<String, image::File>, out: &Path, holes: bool) {
                 assert!(fs::read(&at).unwrap() == file.contents, "{name}");
             }
             0o120_000 => {
-                assert_eq!(fs::read_link(&at).unwrap().as_os_str().as_bytes(), file.contents, "{name}")
+                assert_eq!(fs::read_link(&at).unwrap().as_os_str().as_bytes(), file.contents, "{name}");
             }
             _ => {}
         }
