@@ -81,15 +81,22 @@ impl Link {
     async fn watch_once(&self, page: &Channel<WatchEvent>, starting: &mut bool) -> Result<(), PageGone> {
         tell(page, WatchEvent::Connecting)?;
         let mut pause = RETRY_FIRST;
+        // Why it could not be started says more than that nobody answers.
+        let mut not_started: Option<String> = None;
         let client = loop {
             let attempt = if std::mem::take(starting) {
-                Client::ensure_service(self.endpoint.clone()).await.map_err(Failure::from)
+                let started = Client::ensure_service(self.endpoint.clone()).await.map_err(Failure::from);
+                not_started = started.as_ref().err().map(|failure| failure.message.clone());
+                started
             } else {
                 Client::connect(self.endpoint.clone()).await.map_err(Failure::from)
             };
             match attempt {
                 Ok(client) => break self.remember(client),
-                Err(failure) => tell(page, WatchEvent::Unreachable { message: failure.message })?,
+                Err(failure) => {
+                    let message = not_started.clone().unwrap_or(failure.message);
+                    tell(page, WatchEvent::Unreachable { message })?;
+                }
             }
             // A pause can be cut short by the page's button; it is bounded, so it may as well run out.
             let _ = tokio::time::timeout(pause, self.started.notified()).await;

@@ -18,7 +18,7 @@ pub struct Host {
 }
 
 /// Where the binaries under test are: the folder of this test's own profile.
-fn binaries() -> PathBuf {
+pub(crate) fn binaries() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     // target/debug/deps/NAME-HASH
     test.ancestors().nth(2).unwrap().to_owned()

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod command;
+pub mod desktop;
 mod host;
 mod image;
 mod process;

@@ -34,7 +34,12 @@ export function rows(list: readonly Image[]): ImageRow[] {
       };
     });
   });
-  return all.sort((a, b) => (a.name ?? "~").localeCompare(b.name ?? "~") || a.tag.localeCompare(b.tag));
+  // Nameless ones last: they are seldom wanted.
+  const nameless = (row: ImageRow): number => (row.name === undefined ? 1 : 0);
+  return all.sort(
+    (a, b) =>
+      nameless(a) - nameless(b) || (a.name ?? "").localeCompare(b.name ?? "") || a.tag.localeCompare(b.tag),
+  );
 }
 
 class Images {
