@@ -1,13 +1,19 @@
 //! Whatever a layer is compressed with, told by its first bytes, since media types lie.
 
 use std::io::{self, BufRead, Read};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::FrameDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 
+use super::pipe::{Piece, PipeReader};
+
+const PIECE_BYTES: usize = 256 << 10;
+const PIECES_AHEAD: usize = 8;
+
 /// The tar inside `blob`.
-pub(crate) fn decompressed<'a, R: BufRead + Send + 'a>(mut blob: R) -> io::Result<Box<dyn Read + Send + 'a>> {
+fn decompressed<'a, R: BufRead + Send + 'a>(mut blob: R) -> io::Result<Box<dyn Read + Send + 'a>> {
     // The first piece may be as short as the network likes.
     let mut magic = [0; 4];
     let mut length = 0;
@@ -25,6 +31,30 @@ pub(crate) fn decompressed<'a, R: BufRead + Send + 'a>(mut blob: R) -> io::Resul
         [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Box::new(Zstd::new(blob)),
         _ => Box::new(blob),
     })
+}
+
+/// Decompresses `blob` in a thread of its own, ahead of `work`: the costliest stage of a layer.
+pub(crate) fn ahead<R: BufRead + Send, T>(blob: R, work: impl FnOnce(PipeReader) -> T) -> io::Result<T> {
+    let (sender, receiver) = sync_channel(PIECES_AHEAD);
+    std::thread::scope(|scope| {
+        std::thread::Builder::new().name("decompress".into()).spawn_scoped(scope, move || {
+            let end = pump(blob, &sender).unwrap_or_else(Piece::Failed);
+            // A worker that has gone does not need the end.
+            let _ = sender.send(end);
+        })?;
+        Ok(work(PipeReader::new(receiver)))
+    })
+}
+
+fn pump(blob: impl BufRead + Send, to: &SyncSender<Piece>) -> io::Result<Piece> {
+    let mut tar = decompressed(blob)?;
+    loop {
+        let mut bytes = Vec::with_capacity(PIECE_BYTES);
+        tar.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut bytes)?;
+        if bytes.is_empty() || to.send(Piece::Bytes(bytes.into())).is_err() {
+            return Ok(Piece::End);
+        }
+    }
 }
 
 /// All frames of a zstd stream, one after the other (RFC 8878, section 3).

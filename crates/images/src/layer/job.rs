@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use types::Digest;
 
-use super::decompress::decompressed;
+use super::decompress::ahead;
 use super::download::{Wanted, download};
 use super::pipe::{Piece, PipeReader};
 use super::shared::Phase;
@@ -103,9 +103,10 @@ async fn attempt(
     let writer = works.disk.writer();
     let stop_all = stop.clone();
     let unpacking = tokio::task::spawn_blocking(move || {
-        let unpacked = decompressed(PipeReader::new(from_spool))
-            .map_err(|error| erofs::LayerError::Tar(crate::tar::TarError::Read(error)))
-            .and_then(|tar| erofs::write_layer(tar, writer, &Limits::default()));
+        let unpacked =
+            ahead(PipeReader::new(from_spool), |tar| erofs::write_layer(tar, writer, &Limits::default()))
+                .map_err(|error| erofs::LayerError::Tar(crate::tar::TarError::Read(error)))
+                .flatten();
         if matches!(unpacked, Err(erofs::LayerError::Write(_))) {
             stop_all.cancel();
         }

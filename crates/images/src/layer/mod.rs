@@ -1,10 +1,10 @@
 //! One layer, from the registry to the layer disk, in one pass.
 //!
 //! ```text
-//!   task                     thread "spool"                    thread "unpack"
-//!   download ──bytes──► hash, append to partial/<hex> ──bytes──► gunzip ──► tar hash, EROFS ──► layers.raw
-//!   (Range, retries)       (first: what is there already)                       (module `erofs`)
-//!                          digest right: end mark ─────────────► finish ──► sync ──► catalog: Fresh
+//!   task              thread                              thread      thread
+//!   download ──────► hash, append to partial/<hex> ─────► gunzip ───► tar hash, EROFS ──► layers.raw
+//!   (Range, retries)   (first: what is there already)                   (module `erofs`)
+//!                      digest right: end mark ──────────────────────► finish ──► sync ──► catalog: Fresh
 //! ```
 //!
 //! Channels are bounded, so the slowest stage sets the pace. The unpacker finishes a layer only after

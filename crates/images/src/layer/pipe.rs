@@ -9,8 +9,10 @@ use bytes::Bytes;
 #[derive(Debug)]
 pub(crate) enum Piece {
     Bytes(Bytes),
-    /// All bytes have come and are verified.
+    /// All bytes have come and are right.
     End,
+    /// The stage before has failed.
+    Failed(io::Error),
 }
 
 /// The reading end. Without [`Piece::End`] the end of the pipe is an error.
@@ -33,8 +35,12 @@ impl BufRead for PipeReader {
             match self.receiver.recv() {
                 Ok(Piece::Bytes(bytes)) => self.current = bytes,
                 Ok(Piece::End) => self.ended = true,
+                Ok(Piece::Failed(error)) => return Err(error),
                 Err(_) => {
-                    return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the blob did not come to its end"));
+                    return Err(io::Error::new(
+                        io::ErrorKind::BrokenPipe,
+                        "the blob did not come to its end",
+                    ));
                 }
             }
         }
