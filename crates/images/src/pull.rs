@@ -63,13 +63,14 @@ pub(crate) async fn run(
     mut reporter: Reporter,
     cancel: CancellationToken,
 ) -> Result<Image, PullError> {
-    if let Some(reference) = &request.reference {
-        reporter.begin(reference.tag().unwrap_or_default(), reference.repository()).await;
-    }
     let resolved = tokio::select! {
         resolved = resolve(&works, &request) => resolved?,
         () = cancel.cancelled() => return Err(PullError::Cancelled),
     };
+    // Not sooner, as in Docker: what fails up to here is told by a status, before any message.
+    if let Some(reference) = &request.reference {
+        reporter.begin(reference.tag().unwrap_or_default(), reference.repository()).await;
+    }
     let diff_ids: Vec<Digest> = resolved.layers.iter().map(|order| order.diff_id).collect();
     {
         let (works, diff_ids) = (Arc::clone(&works), diff_ids.clone());
