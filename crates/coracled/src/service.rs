@@ -39,7 +39,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         .await
         .context("opening the image store")?;
     let warnings = take_in_bundled(&images, &home, &assets).await;
-    let vm = Vm::new(vm_config(&home, &settings, assets, libexec));
+    let config = vm_config(&home, &settings, assets, libexec);
+    let (memory_bytes, cpus) = (config.memory_mib << 20, config.cpus);
+    let vm = Vm::new(config);
     let engine = Engine::open(
         EngineConfig { db_path: home.db().join("engine.redb") },
         images.clone(),
@@ -52,6 +54,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         home: home.path().to_owned(),
         socket: home.socket(),
         id: home.id()?,
+        memory_bytes,
+        cpus,
         registries: settings.registries(),
         warnings,
     };

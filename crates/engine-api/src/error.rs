@@ -38,8 +38,8 @@ impl ApiError {
 impl From<engine::Error> for ApiError {
     fn from(error: engine::Error) -> Self {
         let status = status_of(error.kind());
-        // The engine knows no request: this is where an error of ours is handled, so logged, once.
-        if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
+        // This is where an error of ours is handled, so logged, once. Why there is no VM, its owner logs.
+        if error.kind() == ErrorKind::System {
             tracing::error!(error = &error as &dyn std::error::Error, "request failed");
         }
         Self { status, message: full_text(&error) }

@@ -20,6 +20,10 @@ pub struct Service {
     pub socket: PathBuf,
     /// A stable id of this installation, for `/info`.
     pub id: String,
+    /// The guest's memory, for `/info` while no guest tells it.
+    pub memory_bytes: u64,
+    /// The guest's processors, likewise.
+    pub cpus: u32,
     /// What registries are configured, for `/info`.
     pub registries: RegistrySettings,
     /// What is wrong with this installation, for `/info` and the doctor.

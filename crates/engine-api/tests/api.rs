@@ -41,6 +41,8 @@ async fn served() -> Served {
         home,
         socket: socket.clone(),
         id: "an-id".into(),
+        memory_bytes: 512 << 20,
+        cpus: 3,
         registries: Default::default(),
         warnings: vec!["WARNING: something".into()],
     };

@@ -9,7 +9,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use vmm::{Finding, Level, Status};
 
-use crate::error::{Answer, ApiError};
+use crate::error::{Answer, ApiError, full_text};
 use crate::params::Params;
 use crate::state::Api;
 use crate::streams::ndjson;
@@ -129,14 +129,11 @@ async fn shutdown(State(api): State<Api>, params: Params) -> Answer<StatusCode> 
 }
 
 async fn stop_vm(api: &Api) -> Answer<()> {
-    api.vm.stop().await.map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "the VM did not stop in order");
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
-    })
+    api.vm.stop().await.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, full_text(&error)))
 }
 
+/// The VM's owner has logged it.
 #[allow(clippy::needless_pass_by_value, reason = "the signature that map_err wants")]
 fn unavailable(error: vmm::StartError) -> ApiError {
-    tracing::error!(error = &error as &dyn std::error::Error, "the VM did not start");
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, crate::error::full_text(&error))
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, full_text(&error))
 }

@@ -67,10 +67,8 @@ pub(super) async fn info(State(api): State<Api>) -> Json<SystemInfo> {
         os_version: some(""),
         os_type: some("linux"),
         architecture: some(std::env::consts::ARCH),
-        ncpu: guest.as_ref().map(|guest| i64::from(guest.cpus)).or_else(host_cpus),
-        mem_total: Some(
-            guest.as_ref().map_or(0, |guest| i64::try_from(guest.mem_total_bytes).unwrap_or(i64::MAX)),
-        ),
+        ncpu: Some(i64::from(guest.as_ref().map_or(api.service.cpus, |guest| guest.cpus))),
+        mem_total: i64::try_from(guest.map_or(api.service.memory_bytes, |guest| guest.mem_total_bytes)).ok(),
         index_server_address: some("https://index.docker.io/v1/"),
         registry_config: Some(registries(&api.service.registries)),
         http_proxy: some(""),
@@ -125,10 +123,6 @@ fn describe(status: &vmm::Status) -> String {
         vmm::Status::Running { accelerator, .. } => format!("running ({accelerator})"),
         other => other.word().to_owned(),
     }
-}
-
-fn host_cpus() -> Option<i64> {
-    i64::try_from(std::thread::available_parallelism().ok()?.get()).ok()
 }
 
 fn registries(settings: &RegistrySettings) -> RegistryServiceConfig {
