@@ -15,7 +15,6 @@ use agent_proto::v1::error_detail::Code;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
-use tokio::io::unix::AsyncFd;
 use transport::Stream;
 
 use crate::agent::failure::Failure;
@@ -103,7 +102,7 @@ impl Reader {
                 let dir = self.file.parent().unwrap_or(Path::new("/"));
                 let wanted = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
                 inotify.add_watch(dir, wanted)?;
-                Some(AsyncFd::new(OwnedFd::from(inotify))?)
+                Some(crate::sys::watch(OwnedFd::from(inotify))?)
             }
             None => None,
         };

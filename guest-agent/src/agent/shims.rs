@@ -24,7 +24,7 @@ impl Link {
     fn new(socket: OwnedFd) -> io::Result<Self> {
         let flags = OFlag::from_bits_retain(fcntl(&socket, FcntlArg::F_GETFL)?);
         fcntl(&socket, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        Ok(Self(AsyncFd::new(socket)?))
+        Ok(Self(crate::sys::watch(socket)?))
     }
 
     /// Joins a shim that an earlier agent has started.

@@ -60,10 +60,9 @@ async fn serve(mut stream: Stream, guest: &Arc<Guest>) -> anyhow::Result<()> {
             Err(failure) => answer(&mut stream, Some(failure)).await,
         },
         Some(stream_open::Kind::Dial(dial)) => match connect(guest, &dial).await {
-            Ok(mut port) => {
+            Ok(port) => {
                 answer(&mut stream, None).await?;
-                let size = MAX_WRITE_BYTES;
-                tokio::io::copy_bidirectional_with_sizes(&mut stream, &mut port, size, size).await?;
+                forward(stream, port).await;
                 Ok(())
             }
             Err(failure) => answer(&mut stream, Some(failure)).await,
@@ -129,6 +128,22 @@ async fn pump(stream: Stream, socket: UnixStream, output: bool) {
         }
         let _ = to_shim.shutdown().await;
     }
+}
+
+/// Carries both directions. The transport cannot close one alone, so the port's end of output ends both.
+async fn forward(stream: Stream, port: TcpStream) {
+    let (mut from_host, mut to_host) = tokio::io::split(stream);
+    let (mut from_port, mut to_port) = port.into_split();
+    let inward = async {
+        copy(&mut from_host, &mut to_port).await;
+        let _ = to_port.shutdown().await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = copy(&mut from_port, &mut to_host) => {}
+        () = inward => {}
+    }
+    let _ = to_host.shutdown().await;
 }
 
 async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) {

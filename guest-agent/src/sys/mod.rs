@@ -26,6 +26,12 @@ pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Watches a descriptor with the reactor.
+pub(crate) fn watch(fd: OwnedFd) -> io::Result<tokio::io::unix::AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd stays open and the same for as long as it lives, which is as long as the AsyncFd.
+    unsafe { tokio::io::unix::AsyncFd::register(fd) }.map_err(Into::into)
+}
+
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
