@@ -53,8 +53,8 @@ pub(crate) struct Launch {
     pub log: Option<Log>,
     /// The container has a network namespace of its own: the shim's.
     pub own_network: bool,
-    /// An exec without a system call filter.
-    pub privileged: bool,
+    /// The program loads the container's filter and drops its capabilities itself.
+    pub confined: bool,
 }
 
 /// The container's log.

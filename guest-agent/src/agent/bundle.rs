@@ -13,6 +13,7 @@ use nix::sys::stat::Mode;
 use oci_spec::runtime::{LinuxNamespaceType, MountBuilder, Process, RootBuilder, Spec, User as SpecUser};
 
 use crate::agent::failure::Failure;
+use crate::agent::filter;
 use crate::agent::user::{self, User, open_beneath};
 use crate::paths;
 
@@ -21,6 +22,8 @@ use crate::paths;
 pub(crate) struct Completed {
     /// A network namespace is asked for and none is named.
     pub(crate) own_network: bool,
+    /// The shim's program loads the filter, not libcontainer.
+    pub(crate) confined: bool,
 }
 
 fn bad(what: &str, error: impl std::fmt::Display) -> Failure {
@@ -68,7 +71,47 @@ fn complete(spec: &mut Spec, id: &str, rootfs: &Path, user: &User, tty: bool) ->
         }
     }
     spec.set_linux(Some(linux));
-    Ok(Completed { own_network })
+    Ok(Completed { own_network, confined: false })
+}
+
+/// Names of what `shim::executor` reads in the folder of a container or exec.
+pub(crate) const FILTER: &str = "filter.bpf";
+pub(crate) const PROFILE: &str = "seccomp.json";
+pub(crate) const CAPABILITIES: &str = "capabilities.json";
+
+/// Puts the filter and what must come behind it beside the bundle. True when libcontainer has no part in it.
+fn confine(spec: &mut Spec, dir: &Path) -> Result<bool, Failure> {
+    let io = |error: io::Error| Failure::internal("filter", error);
+    let Some(profile) = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone()) else {
+        return Ok(false);
+    };
+    let compiled = match filter::compiled(&profile) {
+        Ok(compiled) => compiled,
+        Err(error) => {
+            tracing::info!(%error, "filter not compiled ahead");
+            // For execs: libcontainer loads no filter for them.
+            let bytes = serde_json::to_vec(&profile).map_err(|error| bad("seccomp", error))?;
+            fs::write(dir.join(PROFILE), bytes).map_err(io)?;
+            return Ok(false);
+        }
+    };
+    let _ = fs::remove_file(dir.join(FILTER));
+    fs::hard_link(compiled, dir.join(FILTER)).map_err(io)?;
+    if let Some(linux) = spec.linux_mut() {
+        linux.set_seccomp(None);
+    }
+    if let Some(process) = spec.process_mut() {
+        put_capabilities_aside(process, dir)?;
+    }
+    Ok(true)
+}
+
+/// The process drops to its capabilities itself, behind the filter, whose loading takes more than they allow.
+fn put_capabilities_aside(process: &mut Process, dir: &Path) -> Result<(), Failure> {
+    let capabilities = process.capabilities().clone().unwrap_or_default();
+    let bytes = serde_json::to_vec(&capabilities).map_err(|error| bad("capabilities", error))?;
+    process.set_capabilities(None);
+    fs::write(dir.join(CAPABILITIES), bytes).map_err(|error| Failure::internal("capabilities", error))
 }
 
 fn bind(spec: &mut Spec, source: &Path, destination: &str) -> Result<(), Failure> {
@@ -108,17 +151,13 @@ pub(crate) fn write(request: &v1::StartContainerRequest, rootfs: &Path) -> Resul
             bind(&mut spec, &file, &format!("/etc/{name}"))?;
         }
     }
-    if let Some(filter) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) {
-        // For execs: libcontainer loads no filter for them, see shim::executor.
-        let filter = serde_json::to_vec(filter).map_err(|e| bad("seccomp", e))?;
-        fs::write(dir.join("seccomp.json"), filter).map_err(io)?;
-    }
+    let confined = confine(&mut spec, &dir)?;
     if let Some(process) = spec.process() {
         make_workdir(&root, process.cwd(), &user)?;
     }
     fs::write(dir.join("config.json"), serde_json::to_vec(&spec).map_err(|e| bad("runtime spec", e))?)
         .map_err(io)?;
-    Ok(completed)
+    Ok(Completed { confined, ..completed })
 }
 
 /// Writes an exec's process into its folder. `pid` is the container's first process.
@@ -139,16 +178,9 @@ pub(crate) fn write_exec(request: &v1::StartExecRequest, exec: &str, pid: i32) -
     }
     let dir = paths::exec_dir(exec);
     fs::create_dir_all(&dir).map_err(io)?;
-    if !request.privileged
-        && paths::run_dir(&request.process.as_ref().map_or("", |p| &p.container_id))
-            .join("seccomp.json")
-            .exists()
-    {
-        // Dropped by shim::executor, behind the filter.
-        let capabilities = process.capabilities().clone().unwrap_or_default();
-        let bytes = serde_json::to_vec(&capabilities).map_err(|e| bad("capabilities", e))?;
-        fs::write(dir.join("capabilities.json"), bytes).map_err(io)?;
-        process.set_capabilities(None);
+    let container = paths::run_dir(request.process.as_ref().map_or("", |process| &process.container_id));
+    if !request.privileged && (container.join(FILTER).exists() || container.join(PROFILE).exists()) {
+        put_capabilities_aside(&mut process, &dir)?;
     }
     fs::write(dir.join("process.json"), serde_json::to_vec(&process).map_err(|e| bad("process", e))?)
         .map_err(io)

@@ -149,6 +149,7 @@ impl Guest {
             dir: paths::run_dir(&key.container),
             log,
             own_network: completed.own_network,
+            confined: completed.confined,
             ..launch(key, &stdio)
         };
         self.launch(key, launch).await
@@ -162,7 +163,7 @@ impl Guest {
         let (state, _) = self.table.running(&Key { exec: None, ..key.clone() })?;
         self.table.begin(&key)?;
         let stdio = request.stdio.unwrap_or_default();
-        let privileged = request.privileged;
+        let confined = !request.privileged;
         let prepared = blocking({
             let exec = exec.clone();
             move || bundle::write_exec(&request, &exec, state.pid)
@@ -170,7 +171,7 @@ impl Guest {
         let started = match prepared.await {
             Ok(()) => {
                 let dir = paths::exec_dir(&exec);
-                self.launch(&key, Launch { dir, privileged, ..launch(&key, &stdio) }).await
+                self.launch(&key, Launch { dir, confined, ..launch(&key, &stdio) }).await
             }
             Err(failure) => Err(failure),
         };

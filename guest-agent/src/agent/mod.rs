@@ -5,10 +5,11 @@
 //!
 //! It must not know Docker's API, image names or why the host asks for something.
 
-mod bundle;
+pub(crate) mod bundle;
 mod cgroup;
 mod disks;
 mod failure;
+mod filter;
 mod guest;
 mod hello;
 mod late;

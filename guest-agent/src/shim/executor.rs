@@ -1,8 +1,9 @@
 //! The last steps inside the container before its program: find it as Go's `exec.LookPath` does, become it,
 //! and report a failure through a pipe that a successful exec closes.
 //!
-//! libcontainer loads no seccomp filter for execs. They therefore come here with all their capabilities, load
-//! the container's filter, and only then drop to what their process may have.
+//! libcontainer loads no seccomp filter for execs and compiles it anew for each container. Processes
+//! therefore come here with all their capabilities, load the container's filter, and only then drop to what
+//! they may have.
 
 use std::ffi::CString;
 use std::io;
@@ -18,10 +19,19 @@ use nix::unistd::{AccessFlags, eaccess, execv};
 
 use crate::wire::{Cause, Failure};
 
-/// What an exec must do for itself.
+/// A container's filter.
+#[derive(Debug, Clone)]
+pub(crate) enum Filter {
+    /// A compiled program.
+    Compiled(Vec<u8>),
+    /// To be compiled.
+    Profile(Box<LinuxSeccomp>),
+}
+
+/// What a process must do for itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Confinement {
-    pub(crate) filter: LinuxSeccomp,
+    pub(crate) filter: Filter,
     pub(crate) capabilities: LinuxCapabilities,
 }
 
@@ -77,8 +87,15 @@ impl Program {
             cause: Cause::Runtime,
             message: format!("{what}: {error}"),
         };
-        libcontainer::seccomp::initialize_seccomp(&confinement.filter)
-            .map_err(|error| fail("seccomp filter", &error))?;
+        match &confinement.filter {
+            Filter::Compiled(program) => {
+                crate::sys::load_filter(program).map_err(|error| fail("seccomp filter", &error))?;
+            }
+            Filter::Profile(profile) => {
+                libcontainer::seccomp::initialize_seccomp(profile)
+                    .map_err(|error| fail("seccomp profile", &error))?;
+            }
+        }
         let syscall = create_syscall();
         libcontainer::capabilities::drop_privileges(&confinement.capabilities, syscall.as_ref())
             .map_err(|error| fail("capabilities", &error))

@@ -16,8 +16,9 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept4, bind, listen, socket};
 use nix::unistd::pipe2;
 
+use crate::agent::bundle::{CAPABILITIES, FILTER, PROFILE};
 use crate::paths;
-use crate::shim::executor::{Confinement, Program};
+use crate::shim::executor::{Confinement, Filter, Program};
 use crate::sys;
 use crate::wire::{self, Cause, Failure, Launch};
 
@@ -90,16 +91,19 @@ impl Drop for Console {
     }
 }
 
-fn confinement(launch: &Launch) -> Option<Confinement> {
-    if launch.privileged || launch.exec.is_none() {
-        return None;
+fn confinement(launch: &Launch) -> io::Result<Option<Confinement>> {
+    if !launch.confined {
+        return Ok(None);
     }
-    let filter = fs::read(paths::run_dir(&launch.container).join("seccomp.json")).ok()?;
-    let capabilities = fs::read(launch.dir.join("capabilities.json")).ok()?;
-    Some(Confinement {
-        filter: serde_json::from_slice(&filter).ok()?,
-        capabilities: serde_json::from_slice(&capabilities).ok()?,
-    })
+    let container = paths::run_dir(&launch.container);
+    let filter = match (fs::read(container.join(FILTER)), fs::read(container.join(PROFILE))) {
+        (Ok(program), _) => Filter::Compiled(program),
+        (Err(_), Ok(profile)) => Filter::Profile(serde_json::from_slice(&profile)?),
+        // A container without a filter has execs without one.
+        (Err(_), Err(_)) => return Ok(None),
+    };
+    let capabilities = serde_json::from_slice(&fs::read(launch.dir.join(CAPABILITIES))?)?;
+    Ok(Some(Confinement { filter, capabilities }))
 }
 
 /// The network namespace that the process inherits or joins.
@@ -111,7 +115,8 @@ fn place(launch: &Launch) -> io::Result<()> {
 pub(crate) fn launch(launch: &Launch) -> Result<Started, Failure> {
     place(launch).map_err(|error| runtime("network namespace", error))?;
     let (reports, report) = pipe2(OFlag::O_CLOEXEC).map_err(|error| runtime("pipe", error))?;
-    let program = Program { report: Arc::new(report), confinement: confinement(launch) };
+    let confinement = confinement(launch).map_err(|error| runtime("filter", error))?;
+    let program = Program { report: Arc::new(report), confinement };
     let (builder, stdio, console) =
         stdio(launch, program).map_err(|error| runtime("standard streams", error))?;
     let started = match &launch.exec {

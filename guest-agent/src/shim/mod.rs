@@ -36,8 +36,11 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
+/// A launch, the listening control socket, and the streams that came before.
+type Work = (Launch, OwnedFd, Vec<(Order, OwnedFd)>);
+
 /// Waits for work; none when the agent is gone.
-fn work(control: &OwnedFd) -> io::Result<Option<(Launch, OwnedFd, Vec<(Order, OwnedFd)>)>> {
+fn work(control: &OwnedFd) -> io::Result<Option<Work>> {
     let mut streams = Vec::new();
     loop {
         match wire::receive::<Order>(control.as_raw_fd())? {

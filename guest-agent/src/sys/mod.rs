@@ -130,3 +130,20 @@ pub(crate) fn chroot(command: &mut Command, root: &'static std::ffi::CStr) {
     // SAFETY: between fork and exec the closure makes two system calls and allocates nothing.
     unsafe { command.pre_exec(enter) };
 }
+
+/// Puts this thread and its children behind a compiled seccomp filter.
+pub(crate) fn load_filter(program: &[u8]) -> io::Result<()> {
+    const SECCOMP_SET_MODE_FILTER: libc::c_uint = 1;
+    let steps = program.chunks_exact(8).map(|step| libc::sock_filter {
+        code: u16::from_ne_bytes([step[0], step[1]]),
+        jt: step[2],
+        jf: step[3],
+        k: u32::from_ne_bytes([step[4], step[5], step[6], step[7]]),
+    });
+    let mut steps: Vec<_> = steps.collect();
+    let length = u16::try_from(steps.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    let program = libc::sock_fprog { len: length, filter: steps.as_mut_ptr() };
+    // SAFETY: the kernel copies `len` steps, all of which live in `steps`, and checks them.
+    check(unsafe { libc::syscall(libc::SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &raw const program) })
+        .map(drop)
+}
