@@ -63,9 +63,11 @@ impl From<DockerError> for Failure {
                 Self { code: Code::of_status(status_code), message }
             }
             DockerError::DockerStreamError { error } => Self { code: Code::Other, message: error },
-            DockerError::SocketNotFoundError(_) | DockerError::HyperLegacyError { .. } => {
-                Self { code: Code::Unreachable, message: error.to_string() }
-            }
+            // Not there, or gone in the middle.
+            DockerError::SocketNotFoundError(_)
+            | DockerError::HyperLegacyError { .. }
+            | DockerError::HyperResponseError { .. }
+            | DockerError::IOError { .. } => Self { code: Code::Unreachable, message: error.to_string() },
             error => Self { code: Code::Other, message: error.to_string() },
         }
     }

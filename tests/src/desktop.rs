@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::{eventually, free_port, host::binaries};
+use crate::{Run, eventually, free_port, host::binaries};
 
 /// What answers without the VM.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -34,6 +34,7 @@ pub struct Desktop {
     _screen: Child,
     folder: tempfile::TempDir,
     screenshots: PathBuf,
+    display: String,
 }
 
 impl Desktop {
@@ -81,7 +82,7 @@ impl Desktop {
             async move { builder.connect(&address).await.ok() }
         };
         let page = eventually("the app's window opens", LATER, connect).await;
-        Self { page, group, _driver: driver, _screen: screen, folder, screenshots }
+        Self { page, group, _driver: driver, _screen: screen, folder, screenshots, display }
     }
 
     /// The element with this `data-testid` that shows within `deadline`; `extra` narrows the selector.
@@ -150,8 +151,10 @@ impl Desktop {
 
     /// Keeps a picture of the page below the target folder.
     pub async fn picture(&self, name: &str) {
-        let png = self.page.screenshot().await.unwrap();
-        std::fs::write(self.screenshots.join(format!("{name}.png")), png).unwrap();
+        // WebDriver's own way hangs without a compositor.
+        let file = self.screenshots.join(format!("{name}.png"));
+        let import = Run::new("import").args(["-display", &self.display, "-window", "root"]).args([file]);
+        import.finish().await;
     }
 
     /// Closes the window, as its user does, and everything around it.

@@ -3,7 +3,13 @@ class Clock {
   now = $state(Date.now());
 
   constructor() {
-    setInterval(() => (this.now = Date.now()), 5_000);
+    setInterval(() => this.tick(), 5_000);
+  }
+
+  /** Also called when something new is shown, so that nothing is younger than now. */
+  tick(): number {
+    this.now = Date.now();
+    return this.now;
   }
 }
 export const clock = new Clock();

@@ -1,5 +1,6 @@
 // The containers that coracled lists.
 import type { Container, RunRequest } from "../bindings";
+import { clock } from "../clock.svelte";
 import { parseStatus, type Status } from "../format/status";
 import { t } from "../i18n/index.svelte";
 import * as ipc from "../ipc";
@@ -25,7 +26,7 @@ class Containers {
   async load(): Promise<void> {
     await notices.attempt(t("error.load"), async () => {
       const list = await ipc.containersList();
-      const now = Date.now();
+      const now = clock.tick();
       this.all = list.map((container) => ({ ...container, parsed: parseStatus(container.status, now) }));
       this.loaded = true;
     });

@@ -56,7 +56,8 @@ class Logs {
       this.following = false;
       const { code, message } = ipc.failure(reason);
       // One that removed itself took its log along; what was read stays on the page.
-      if (code !== "not_found") notices.add(t("error.logs", { name: container.name }), message);
+      // And that coracled is gone is told at the top of the page.
+      if (code !== "not_found" && code !== "unreachable") notices.add(t("error.logs", { name: container.name }), message);
     });
   }
 
