@@ -98,7 +98,8 @@ impl Catalogue {
             bail!("this kernel has no module {name}");
         };
         if !files.contains_key(name) {
-            files.insert(name.to_owned(), uncompressed(path)?);
+            let body = uncompressed(path)?;
+            files.insert(name.to_owned(), without_signature(&body)?.to_vec());
         }
         let elf = Elf::parse(&files[name]).with_context(|| path.display().to_string())?;
         let mut needs: Vec<String> = Vec::new();
@@ -130,6 +131,21 @@ fn uncompressed(path: &Path) -> Result<Vec<u8>> {
     }
 }
 
+/// Ends a signed module (Documentation/admin-guide/module-signing.rst).
+const SIGNED: &[u8] = b"~Module signature appended~\n";
+/// Before it stands `struct module_signature`, whose last four bytes are the signature's length, big endian.
+const SIGNATURE_HEADER: usize = 12;
+
+/// The module without its signature: the guest's kernel does not ask for one, and checking it costs each boot the time
+/// (docs/vm-image.md). apt has checked the package.
+fn without_signature(module: &[u8]) -> Result<&[u8]> {
+    let Some(rest) = module.strip_suffix(SIGNED) else { return Ok(module) };
+    let length = rest.last_chunk::<4>().context("a module's signature is cut short")?;
+    let length = usize::try_from(u32::from_be_bytes(*length))?;
+    let end = rest.len().checked_sub(SIGNATURE_HEADER + length);
+    Ok(&rest[..end.context("a module's signature is longer than the module")?])
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::elf::tests::module;
@@ -159,6 +175,17 @@ mod tests {
     fn dashes_are_underscores_and_a_circle_ends() {
         let needs: &[(&str, &[&str])] = &[("dm_mod", &["dax-x"]), ("dax_x", &["dm-mod"])];
         assert_eq!(order(&["dm-mod"], needs).unwrap(), ["dax_x", "dm_mod"]);
+    }
+
+    #[test]
+    fn signatures_are_cut_off() {
+        let mut signed = b"body".to_vec();
+        signed.extend(b"sign");
+        signed.extend([1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 4]);
+        signed.extend(SIGNED);
+        assert_eq!(without_signature(&signed).unwrap(), b"body");
+        assert_eq!(without_signature(b"body").unwrap(), b"body");
+        assert!(without_signature(&[b"\0\0\0\x09", SIGNED].concat()).is_err());
     }
 
     #[test]
