@@ -160,6 +160,9 @@ pub enum RepairError {
 /// Something that did not go well while a machine was being removed. Removal goes on.
 #[derive(Debug, thiserror::Error)]
 pub enum StopTrouble {
+    /// The guest promised to power off and did not.
+    #[error("the guest did not power off within {0:?}")]
+    StillOn(Duration),
     /// It had to be killed.
     #[error("{program} (pid {pid}) did not end by itself and was killed")]
     Killed {

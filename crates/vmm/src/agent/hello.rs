@@ -1,10 +1,11 @@
 //! The handshake on the HELLO port: the agent announces itself, the host answers with time and entropy.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use agent_proto::{FrameError, HELLO_PORT, PROTOCOL, read_frame, v1, write_frame};
 use rand::RngCore as _;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, broadcast};
 use tokio_util::task::AbortOnDropHandle;
 use transport::{Listener, Stream, Transport};
 
@@ -27,40 +28,62 @@ pub(crate) enum HelloError {
     Deadline(Duration),
 }
 
-/// Listens for hellos until dropped.
+/// What came in by the HELLO port.
+pub(crate) type Greeting = Arc<Result<v1::Hello, HelloError>>;
+
+/// The HELLO port, bound once and kept from one VM to the next: a listener lets go of its socket some time after it
+/// was dropped, and would take the next one's socket with it.
+#[derive(Debug, Default)]
+pub(crate) struct HelloPort(Mutex<Option<Bound>>);
+
 #[derive(Debug)]
-pub(crate) struct Hellos {
-    received: mpsc::Receiver<Result<v1::Hello, HelloError>>,
-    _task: AbortOnDropHandle<()>,
+struct Bound {
+    kind: transport::Kind,
+    greetings: broadcast::Sender<Greeting>,
+    task: AbortOnDropHandle<()>,
 }
 
-impl Hellos {
-    /// Binds the HELLO port; do it before the guest can boot.
-    pub(crate) async fn listen(transport: &dyn Transport) -> Result<Self, transport::ListenError> {
+impl HelloPort {
+    /// The hellos from now on; do it before the guest can boot.
+    pub(crate) async fn listen(&self, transport: &dyn Transport) -> Result<Hellos, transport::ListenError> {
+        let kind = transport.kind();
+        let mut bound = self.0.lock().await;
+        if let Some(bound) = bound.as_ref().filter(|bound| bound.kind == kind && !bound.task.is_finished()) {
+            return Ok(Hellos(bound.greetings.subscribe()));
+        }
         let listener = transport.listen(HELLO_PORT).await?;
-        let (sender, received) = mpsc::channel(4);
-        let task = AbortOnDropHandle::new(tokio::spawn(serve(listener, sender)));
-        Ok(Self { received, _task: task })
+        let (greetings, hellos) = broadcast::channel(8);
+        let task = AbortOnDropHandle::new(tokio::spawn(serve(listener, greetings.clone())));
+        *bound = Some(Bound { kind, greetings, task });
+        Ok(Hellos(hellos))
     }
+}
 
+/// The hellos of one VM's life.
+#[derive(Debug)]
+pub(crate) struct Hellos(broadcast::Receiver<Greeting>);
+
+impl Hellos {
     /// The next hello. Cancel-safe. Never returns when the listener has failed: the machine's own death or a
     /// deadline tells.
-    pub(crate) async fn next(&mut self) -> Result<v1::Hello, HelloError> {
-        match self.received.recv().await {
-            Some(hello) => hello,
-            None => std::future::pending().await,
+    pub(crate) async fn next(&mut self) -> Greeting {
+        loop {
+            match self.0.recv().await {
+                Ok(greeting) => return greeting,
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+            }
         }
     }
 }
 
-async fn serve(mut listener: Listener, sender: mpsc::Sender<Result<v1::Hello, HelloError>>) {
+async fn serve(mut listener: Listener, greetings: broadcast::Sender<Greeting>) {
     loop {
         match listener.accept().await {
             // One after the other is enough: there is one agent, and a silent one is cut off.
             Ok(stream) => {
-                if sender.send(receive(stream).await).await.is_err() {
-                    return;
-                }
+                // Nobody listens between two VMs; then the hello is of a guest that is gone.
+                let _ = greetings.send(Arc::new(receive(stream).await));
             }
             Err(error) => {
                 tracing::warn!(%error, "the hello port is closed");

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use transport::{Stream, Transport};
 
-pub(crate) use hello::{HelloError, Hellos};
+pub(crate) use hello::{Greeting, HelloPort, Hellos};
 
 /// How long the agent has to answer a `StreamOpen`: it may have to wait for the guest's disks.
 const OPEN_DEADLINE: Duration = Duration::from_secs(20);

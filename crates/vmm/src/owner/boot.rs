@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use transport::Kind;
 
 use super::live::Live;
-use crate::agent::{Agent, Hellos};
+use crate::agent::{Agent, HelloPort, Hellos};
 use crate::error::chain;
 use crate::process::host_boot_id;
 use crate::verdicts::{Circumstances, Verdicts, candidates};
@@ -65,6 +65,7 @@ impl From<SpawnError> for AttemptError {
 pub(super) struct Boot {
     pub(super) config: Arc<VmConfig>,
     pub(super) hypervisor: Arc<dyn Hypervisor>,
+    pub(super) hello_port: Arc<HelloPort>,
     pub(super) status: watch::Sender<Status>,
     pub(super) cancel: CancellationToken,
     pub(super) began: Instant,
@@ -136,7 +137,7 @@ impl Boot {
         console::begin(&spec.console_log)
             .map_err(|source| SpawnError::Prepare { path: spec.console_log.clone(), source })?;
         let link = self.hypervisor.transport(transport)?;
-        let mut hellos = Hellos::listen(&*link).await.map_err(SpawnError::Listen)?;
+        let mut hellos = self.hello_port.listen(&*link).await.map_err(SpawnError::Listen)?;
         let mut machine = tokio::select! {
             machine = self.hypervisor.spawn(&spec) => machine?,
             () = self.cancel.cancelled() => return Err(AttemptError::Cancelled),
@@ -191,7 +192,10 @@ impl Boot {
             tokio::select! {
                 // A hello that has come counts, even when the machine has died since.
                 biased;
-                hello = hellos.next() => return hello.map_err(|error| AttemptError::Fatal(chain(&error))),
+                hello = hellos.next() => return match &*hello {
+                    Ok(hello) => Ok(hello.clone()),
+                    Err(error) => Err(AttemptError::Fatal(chain(error))),
+                },
                 event = machine.event() => return Err(AttemptError::Guest(match event {
                     MachineEvent::Exited { how } => format!("QEMU ended before the guest's hello ({how})"),
                     MachineEvent::LinkLost { how } => format!("the vsock daemon ended before the guest's hello ({how})"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::{Agent, Hellos};
+use crate::agent::{Agent, HelloPort, Hellos};
 use crate::error::chain;
 use crate::{AttachError, Hypervisor, Machine, Record, Status, StopError, Timings};
 
@@ -30,7 +30,11 @@ pub(super) struct Live {
 
 impl Live {
     /// Takes over what an earlier process left. On failure nothing of it is left.
-    pub(super) async fn attach(hypervisor: Arc<dyn Hypervisor>, record: Record) -> Result<Self, String> {
+    pub(super) async fn attach(
+        hypervisor: Arc<dyn Hypervisor>,
+        hello_port: &HelloPort,
+        record: Record,
+    ) -> Result<Self, String> {
         let kind = record.transport;
         let mut machine = hypervisor.attach(record).await.map_err(|error| match error {
             AttachError::Gone => error.to_string(),
@@ -39,7 +43,7 @@ impl Live {
         let gone = CancellationToken::new();
         let reach = async {
             let link = hypervisor.transport(kind).map_err(|error| chain(&error))?;
-            let hellos = Hellos::listen(&*link).await.map_err(|error| chain(&error))?;
+            let hellos = hello_port.listen(&*link).await.map_err(|error| chain(&error))?;
             let agent =
                 Agent::connect(link, gone.clone(), ATTACH_DEADLINE).await.map_err(|error| chain(&error))?;
             Ok::<_, String>((hellos, agent))

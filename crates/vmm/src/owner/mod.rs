@@ -22,6 +22,7 @@ pub(crate) use self::boot::{choose_transport, verdicts};
 use self::live::Live;
 use self::lock::Lock;
 use self::work::{Outcome, Work};
+use crate::agent::{Greeting, HelloPort};
 use crate::policy::{Ask, Deaths, Phase, Step, step};
 use crate::{
     Agent, Finding, Hypervisor, MachineEvent, Stage, StartError, Status, StopError, VmConfig, console, doctor,
@@ -57,6 +58,7 @@ enum State {
 struct Owner {
     config: Arc<VmConfig>,
     hypervisor: Arc<dyn Hypervisor>,
+    hello_port: Arc<HelloPort>,
     status: watch::Sender<Status>,
     agent: watch::Sender<Option<Agent>>,
     findings: watch::Sender<Vec<Finding>>,
@@ -87,6 +89,7 @@ pub(crate) fn spawn(
     let owner = Owner {
         config: Arc::new(config),
         hypervisor,
+        hello_port: Arc::default(),
         status,
         agent,
         findings,
@@ -112,7 +115,7 @@ enum Wake {
     Command(Option<Command>),
     Outcome(Outcome),
     Machine(MachineEvent),
-    Hello(Result<agent_proto::v1::Hello, crate::agent::HelloError>),
+    Hello(Greeting),
     RetryDue,
     Trim,
 }
@@ -136,7 +139,7 @@ impl Owner {
                     self.died(format!("QEMU ended by itself ({how})")).await
                 }
                 Wake::Machine(MachineEvent::LinkLost { how }) => self.repair(&how),
-                Wake::Hello(hello) => self.new_agent(hello),
+                Wake::Hello(hello) => self.new_agent(&hello),
                 Wake::RetryDue => self.boot(),
                 Wake::Trim => {
                     if let Err(error) = console::trim(&boot::console_log(&self.config)) {
@@ -305,7 +308,11 @@ impl Owner {
     }
 
     fn attach(&mut self) {
-        self.state = State::Working(Work::attach(Arc::clone(&self.config), Arc::clone(&self.hypervisor)));
+        self.state = State::Working(Work::attach(
+            Arc::clone(&self.config),
+            Arc::clone(&self.hypervisor),
+            Arc::clone(&self.hello_port),
+        ));
     }
 
     fn boot(&mut self) {
@@ -313,6 +320,7 @@ impl Owner {
         let boot = Boot {
             config: Arc::clone(&self.config),
             hypervisor: Arc::clone(&self.hypervisor),
+            hello_port: Arc::clone(&self.hello_port),
             status: self.status.clone(),
             cancel: cancel.clone(),
             began: Instant::now(),
@@ -355,6 +363,9 @@ impl Owner {
                 self.died(format!("the way to the guest broke and could not be repaired: {error}")).await;
             }
             Outcome::Removed(result) => {
+                if let Err(error) = &result {
+                    tracing::warn!(%error, "the VM went down with trouble");
+                }
                 self.off();
                 for answer in self.stopping.drain(..) {
                     let _ = answer.send(result.clone());
@@ -419,12 +430,12 @@ impl Owner {
     }
 
     /// The agent was restarted: same VM, new handle.
-    fn new_agent(&mut self, hello: Result<agent_proto::v1::Hello, crate::agent::HelloError>) {
+    fn new_agent(&mut self, hello: &Greeting) {
         let State::Running(live) = &mut self.state else { return };
-        match hello {
+        match &**hello {
             Ok(hello) => {
                 tracing::warn!(restarted = hello.agent_restarted, "the agent says hello again");
-                live.agent = live.agent.renewed(hello);
+                live.agent = live.agent.renewed(hello.clone());
                 self.agent.send_replace(Some(live.agent.clone()));
                 self.status.send_replace(live.status(self.restarts));
             }

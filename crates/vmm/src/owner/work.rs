@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::boot::{Boot, BootError};
 use super::live::Live;
+use crate::agent::HelloPort;
 use crate::policy::Phase;
 use crate::process::host_boot_id;
 use crate::{Hypervisor, Record, RepairError, StopError, VmConfig};
@@ -33,12 +34,16 @@ impl Work {
         Self { phase, cancel: CancellationToken::new(), task: task.boxed() }
     }
 
-    pub(super) fn attach(config: Arc<VmConfig>, hypervisor: Arc<dyn Hypervisor>) -> Self {
+    pub(super) fn attach(
+        config: Arc<VmConfig>,
+        hypervisor: Arc<dyn Hypervisor>,
+        hello_port: Arc<HelloPort>,
+    ) -> Self {
         Self::new(Phase::Attaching, async move {
             let Some(record) = Record::load(&config.run_dir, &host_boot_id()) else {
                 return Outcome::Attached(None);
             };
-            match Live::attach(hypervisor, record).await {
+            match Live::attach(hypervisor, &hello_port, record).await {
                 Ok(live) => {
                     tracing::info!("re-attached the VM that an earlier coracled left");
                     Outcome::Attached(Some(Box::new(live)))

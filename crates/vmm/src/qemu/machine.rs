@@ -142,6 +142,8 @@ impl QemuMachine {
                 end(daemon, link::DAEMON, Duration::ZERO, &mut Vec::new()).await;
             }
             remove_files(&record);
+            // Its listener died with the process that left the record; absent is as good.
+            let _ = std::fs::remove_file(Sockets::of(&record.run_dir).hello());
             return Err(AttachError::Gone);
         };
         let pid = qemu.id().pid;
@@ -295,6 +297,9 @@ impl Machine for QemuMachine {
     async fn remove(&mut self, patience: Duration) -> Vec<StopTrouble> {
         let mut troubles = Vec::new();
         let gone = !patience.is_zero() && self.qemu.ends_within(patience).await;
+        if !gone && !patience.is_zero() {
+            troubles.push(StopTrouble::StillOn(patience));
+        }
         if !gone && let Some(control) = &self.control {
             if let Err(error) = control.run(qmp::quit {}).await {
                 tracing::debug!(%error, "QMP quit");
@@ -362,7 +367,8 @@ fn store(record: &Record) -> Result<(), SpawnError> {
 }
 
 fn remove_files(record: &Record) -> Vec<(PathBuf, std::io::Error)> {
-    let mut failed = Sockets::of(&record.run_dir).remove();
+    let sockets = Sockets::of(&record.run_dir);
+    let mut failed = sockets.remove();
     let path = Record::path(&record.run_dir);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => failed.push((path, error)),

@@ -60,7 +60,12 @@ impl Sockets {
         0x1000 + (hash & 0x0fff_ffff)
     }
 
-    /// Removes whatever is left of the sockets.
+    /// Where `transport` listens for the hello, and leaves its socket when its process is killed.
+    pub(super) fn hello(&self) -> PathBuf {
+        self.0.join(format!("v.sock_{HELLO_PORT}"))
+    }
+
+    /// Removes whatever is left of the sockets but the hello's, which is ours.
     pub(super) fn remove(&self) -> Vec<(PathBuf, std::io::Error)> {
         let all = [self.control(), self.vhost(), self.vsock(), self.mux()];
         all.into_iter()
@@ -73,7 +78,7 @@ impl Sockets {
 
     /// Socket names are short (`unix(7)`).
     pub(super) fn check(&self) -> Result<(), SpawnError> {
-        let longest = self.0.join(format!("v.sock_{HELLO_PORT}"));
+        let longest = self.hello();
         if cfg!(unix) && longest.as_os_str().len() > LONGEST_PATH {
             return Err(SpawnError::SocketPath { path: longest });
         }
