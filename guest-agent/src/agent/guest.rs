@@ -3,6 +3,7 @@
 //! Mounts, disks and bundles are blocking work and run apart from the reactor. Calls that need the disks wait
 //! until `late` says that they are there.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -15,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use types::{ContainerId, ExecId};
 
 use crate::agent::failure::Failure;
-use crate::agent::layers::Layers;
+use crate::agent::layers::{self, Layers};
 use crate::agent::shims::{self, Link, Pool};
 use crate::agent::table::{Key, Table};
 use crate::agent::{bundle, cgroup, disks};
@@ -43,6 +44,8 @@ pub(crate) struct Guest {
     pub(crate) layers: Mutex<Layers>,
     pub(crate) shims: Pool,
     pub(crate) ready: watch::Sender<Readiness>,
+    /// Containers whose last run is being taken down behind its Collect.
+    leaving: watch::Sender<HashSet<String>>,
 }
 
 async fn blocking<T: Send + 'static>(
@@ -77,6 +80,7 @@ impl Guest {
             layers: Mutex::default(),
             shims: Pool::default(),
             ready: watch::Sender::default(),
+            leaving: watch::Sender::default(),
         })
     }
 
@@ -100,6 +104,7 @@ impl Guest {
     ) -> Result<(), Failure> {
         let id = container_id(&request.container_id)?;
         self.disks().await?;
+        self.left(id.as_str()).await;
         let guest = Arc::clone(self);
         blocking(move || guest.with_layers(|layers| layers.assemble(&id, &request.layers)).map(drop)).await
     }
@@ -127,6 +132,7 @@ impl Guest {
     ) -> Result<State, Failure> {
         self.disks().await?;
         let id = container_id(&request.container_id)?;
+        self.left(id.as_str()).await;
         let guest = Arc::clone(self);
         let stdio = request.stdio.unwrap_or_default();
         let log = request.log.unwrap_or_default();
@@ -282,7 +288,8 @@ impl Guest {
         let id = container_id(container)?;
         cgroup::remove(container);
         let _ = fs::remove_dir_all(Path::new(paths::RUNTIME).join(container));
-        self.with_layers(|layers| layers.dismantle(&id))?;
+        layers::dismantle(&id)?;
+        self.with_layers(|layers| layers.forget(&id));
         match fs::remove_dir_all(paths::run_dir(container)) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -290,14 +297,30 @@ impl Guest {
         }
     }
 
+    /// Takes a run down in the background.
+    fn leave(self: &Arc<Self>, container: String) {
+        if !self.leaving.send_if_modified(|leaving| leaving.insert(container.clone())) {
+            return;
+        }
+        let guest = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = guest.take_down(&container) {
+                tracing::warn!(container, %error, "a run is not taken down");
+            }
+            guest.leaving.send_if_modified(|leaving| leaving.remove(&container));
+        });
+    }
+
+    /// Waits until the container's last run is taken down.
+    async fn left(&self, container: &str) {
+        let _ = self.leaving.subscribe().wait_for(|leaving| !leaving.contains(container)).await;
+    }
+
     pub(crate) async fn collect(self: &Arc<Self>, key: Key) -> Result<(), Failure> {
         self.table.collect(&key)?;
         match key.exec {
             Some(exec) => drop(fs::remove_dir_all(paths::exec_dir(&exec))),
-            None => {
-                let guest = Arc::clone(self);
-                blocking(move || guest.take_down(&key.container)).await?;
-            }
+            None => self.leave(key.container),
         }
         Ok(())
     }
@@ -309,6 +332,7 @@ impl Guest {
         }
         self.collect(key.clone()).await?;
         self.disks().await?;
+        let container = key.container.clone();
         blocking(move || {
             let trash = Path::new(paths::DATA).join("trash").join(format!("{}-{}", key.container, unix_ns()));
             match fs::rename(paths::data_dir(&key.container), trash) {
@@ -318,11 +342,16 @@ impl Guest {
             }
         })
         .await?;
-        tokio::task::spawn_blocking(disks::empty_trash);
+        let guest = Arc::clone(self);
+        tokio::spawn(async move {
+            guest.left(&container).await;
+            tokio::task::spawn_blocking(disks::empty_trash);
+        });
         Ok(())
     }
 
     pub(crate) async fn release(self: &Arc<Self>, diff_ids: Vec<String>) -> Result<(), Failure> {
+        let _ = self.leaving.subscribe().wait_for(HashSet::is_empty).await;
         let guest = Arc::clone(self);
         blocking(move || guest.with_layers(|layers| layers.release(&diff_ids))).await
     }

@@ -118,14 +118,9 @@ impl Layers {
         Ok(())
     }
 
-    /// Unmounts the container's root file system; nothing happens when it is not mounted.
-    pub(crate) fn dismantle(&mut self, id: &ContainerId) -> Result<(), Failure> {
-        match umount2(&paths::rootfs(id.as_str()), MntFlags::MNT_DETACH) {
-            Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
-            Err(error) => return Err(Failure::internal("unmount the container's root", error)),
-        }
+    /// The container's root file system is unmounted.
+    pub(crate) fn forget(&mut self, id: &ContainerId) {
         self.used.remove(id);
-        Ok(())
     }
 
     /// Unmounts and unmaps layers; afterwards the host may reuse their extents.
@@ -162,6 +157,15 @@ impl Layers {
         .map_err(busy)?;
         let _ = fs::remove_dir(target);
         Ok(())
+    }
+}
+
+/// Unmounts the container's root file system; nothing happens when it is not mounted. Slow: the kernel writes
+/// the data disk's journal first.
+pub(crate) fn dismantle(id: &ContainerId) -> Result<(), Failure> {
+    match umount2(&paths::rootfs(id.as_str()), MntFlags::MNT_DETACH) {
+        Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => Ok(()),
+        Err(error) => Err(Failure::internal("unmount the container's root", error)),
     }
 }
 
