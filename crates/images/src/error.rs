@@ -67,9 +67,9 @@ pub enum PullError {
         /// The image.
         reference: String,
         /// What it is for.
-        found: Platform,
+        found: Box<Platform>,
         /// What was asked for.
-        wanted: Platform,
+        wanted: Box<Platform>,
     },
     /// The guest runs Linux alone.
     #[error("image operating system \"{0}\" cannot be used on this platform")]

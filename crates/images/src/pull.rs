@@ -226,8 +226,8 @@ fn check_platform(
     }
     let asked = request.platform.is_some() && !chosen;
     if asked && !wanted.admits(&os, &architecture, config.variant().as_deref()) {
-        let found = Platform { os, architecture, variant: config.variant().clone() };
-        let (reference, wanted) = (request.name.clone(), wanted.clone());
+        let found = Box::new(Platform { os, architecture, variant: config.variant().clone() });
+        let (reference, wanted) = (request.name.clone(), Box::new(wanted.clone()));
         return Err(PullError::PlatformMismatch { reference, found, wanted });
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! Names, removal by Docker's rules, the two phases of freeing, import.
 
+#![allow(clippy::unwrap_used, reason = "test code; clippy only knows functions marked as tests")]
+
 mod support;
 
 use std::io::Write as _;

@@ -67,7 +67,7 @@ pub(super) async fn run(
         }
     };
     let (works, order) = (Arc::clone(works), order.clone());
-    blocking(move || record(&works, order, written)).await
+    blocking(move || record(&works, order, &written)).await
 }
 
 async fn discard_partial(works: &Arc<Works>, order: &Order) {
@@ -121,7 +121,10 @@ async fn attempt(
             };
             download(session, wanted, to_spool, progress, &stop).await
         }
-        None => Ok(drop(to_spool)),
+        None => {
+            drop(to_spool);
+            Ok(())
+        }
     };
     if downloaded.is_ok() {
         phase.send_replace(Phase::Extracting);
@@ -179,7 +182,7 @@ fn give_back(works: &Works, written: &Written) {
 }
 
 /// Blocking. Order matters: the layer's bytes are safe before the catalog says so.
-fn record(works: &Works, order: Order, written: Written) -> Result<(), LayerError> {
+fn record(works: &Works, order: Order, written: &Written) -> Result<(), LayerError> {
     let Order { digest, blob_bytes, media_type, diff_id } = order;
     let stored = works
         .disk
@@ -211,11 +214,11 @@ fn record(works: &Works, order: Order, written: Written) -> Result<(), LayerErro
     match stored {
         Ok(true) => Ok(()),
         Ok(false) => {
-            give_back(works, &written);
+            give_back(works, written);
             works.content.remove_blob(&digest).map_err(LayerError::from)
         }
         Err(error) => {
-            give_back(works, &written);
+            give_back(works, written);
             Err(error)
         }
     }

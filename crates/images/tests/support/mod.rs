@@ -1,5 +1,6 @@
 //! Images made on the spot, and a registry of a few lines that fails in every way on demand.
 #![allow(dead_code, reason = "each test program uses its own part of this module")]
+#![allow(clippy::unwrap_used, reason = "test code; clippy only knows functions marked as tests")]
 
 pub mod image;
 pub mod registry;
