@@ -129,7 +129,7 @@ pub(crate) struct Guest {
 /// Listens on the agent's ports; output streams are answered with "hello stream", others refused.
 pub(crate) async fn serve(guest: Arc<dyn Transport>, hello: v1::Hello) -> Guest {
     let (shutdown, asked) = mpsc::channel(1);
-    let listener = guest.listen(AGENT_PORT).await.unwrap();
+    let listener = listen(&*guest, AGENT_PORT).await;
     let incoming = stream::unfold(listener, |mut listener| async {
         let stream = listener.accept().await.ok()?;
         Some((Ok::<_, std::io::Error>(Connection(stream)), listener))
@@ -138,7 +138,7 @@ pub(crate) async fn serve(guest: Arc<dyn Transport>, hello: v1::Hello) -> Guest 
         let service = AgentServer::new(Service { hello, shutdown });
         let _ = tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming).await;
     });
-    let mut streams = guest.listen(STREAM_PORT).await.unwrap();
+    let mut streams = listen(&*guest, STREAM_PORT).await;
     let raw = tokio::spawn(async move {
         while let Ok(mut stream) = streams.accept().await {
             let Ok(open) = read_frame::<v1::StreamOpen>(&mut stream).await else { continue };
@@ -158,6 +158,18 @@ pub(crate) async fn serve(guest: Arc<dyn Transport>, hello: v1::Hello) -> Guest 
         }
     });
     Guest { _tasks: vec![AbortOnDropHandle::new(grpc), AbortOnDropHandle::new(raw)], shutdown: asked }
+}
+
+/// A guest that was dropped lets go of its ports a moment later.
+async fn listen(guest: &dyn Transport, port: u32) -> transport::Listener {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        match guest.listen(port).await {
+            Ok(listener) => return listener,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Says hello as the agent does; `None` when the host hung up instead of welcoming.
