@@ -82,6 +82,7 @@ impl Desktop {
             async move { builder.connect(&address).await.ok() }
         };
         let page = eventually("the app's window opens", LATER, connect).await;
+        page.set_window_rect(0, 0, 1280, 800).await.unwrap();
         Self { page, group, _driver: driver, _screen: screen, folder, screenshots, display }
     }
 

@@ -73,8 +73,14 @@ class Session {
 
   async #changeVm(title: string, change: () => Promise<Vm>): Promise<void> {
     this.vmBusy = true;
-    await notices.attempt(title, change);
-    this.vmBusy = false;
+    try {
+      await change();
+    } catch (reason) {
+      // A failed VM says why at its own place.
+      if (this.vm.state !== "failed") notices.add(title, ipc.failure(reason).message);
+    } finally {
+      this.vmBusy = false;
+    }
   }
 }
 export const session = new Session();
