@@ -52,7 +52,10 @@ async fn an_archive_is_imported_without_a_network() {
     let made = image(&[layer("bin/true", &noise(1, 100_000))]);
     let found = imported(&home, "coracle/hello:latest", &made).await;
     assert_eq!(found.id, made.id());
-    assert_eq!(found.references.iter().map(|r| r.familiar()).collect::<Vec<_>>(), ["coracle/hello:latest"]);
+    assert_eq!(
+        found.references.iter().map(types::Reference::familiar).collect::<Vec<_>>(),
+        ["coracle/hello:latest"]
+    );
     assert_eq!(home.store.get("coracle/hello").await.unwrap().id, made.id());
     assert!(home.files("partial").is_empty());
     // Again: the same.

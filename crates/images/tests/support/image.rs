@@ -6,32 +6,32 @@ use std::io::Write as _;
 use serde_json::{Value, json};
 use types::Digest;
 
-pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
-pub const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// Manifest and blobs of one image.
 #[derive(Debug, Clone)]
-pub struct Made {
-    pub manifest: Vec<u8>,
-    pub config: Vec<u8>,
-    pub blobs: BTreeMap<Digest, Vec<u8>>,
+pub(crate) struct Made {
+    pub(crate) manifest: Vec<u8>,
+    pub(crate) config: Vec<u8>,
+    pub(crate) blobs: BTreeMap<Digest, Vec<u8>>,
     /// Blobs of the layers, lowest first.
-    pub layers: Vec<Digest>,
+    pub(crate) layers: Vec<Digest>,
 }
 
 impl Made {
-    pub fn digest(&self) -> Digest {
+    pub(crate) fn digest(&self) -> Digest {
         Digest::of(&self.manifest)
     }
 
-    pub fn id(&self) -> Digest {
+    pub(crate) fn id(&self) -> Digest {
         Digest::of(&self.config)
     }
 }
 
 /// A tar with these files.
-pub fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, bytes) in files {
         let mut header = tar::Header::new_gnu();
@@ -42,14 +42,14 @@ pub fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
 /// Bytes that do not compress, the same for the same seed.
-pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state ^= state << 13;
@@ -66,11 +66,11 @@ pub fn noise(seed: u64, length: usize) -> Vec<u8> {
 }
 
 /// An image of these layers, each a blob with its media type and the tar that is in it.
-pub fn image(layers: &[(Vec<u8>, &str, Vec<u8>)]) -> Made {
+pub(crate) fn image(layers: &[(Vec<u8>, &str, Vec<u8>)]) -> Made {
     image_for("amd64", layers)
 }
 
-pub fn image_for(architecture: &str, layers: &[(Vec<u8>, &str, Vec<u8>)]) -> Made {
+pub(crate) fn image_for(architecture: &str, layers: &[(Vec<u8>, &str, Vec<u8>)]) -> Made {
     let architecture = if architecture == "host" { host_architecture() } else { architecture };
     let diff_ids: Vec<_> = layers.iter().map(|(_, _, tar)| Digest::of(tar).to_string()).collect();
     let config = json!({
@@ -95,13 +95,13 @@ pub fn image_for(architecture: &str, layers: &[(Vec<u8>, &str, Vec<u8>)]) -> Mad
 }
 
 /// A gzip layer with one file.
-pub fn layer(name: &str, bytes: &[u8]) -> (Vec<u8>, &'static str, Vec<u8>) {
+pub(crate) fn layer(name: &str, bytes: &[u8]) -> (Vec<u8>, &'static str, Vec<u8>) {
     let tar = tar(&[(name, bytes)]);
     (gzip(&tar), LAYER_GZIP, tar)
 }
 
 /// An index of these images.
-pub fn index(images: &[(&str, &Made)]) -> Vec<u8> {
+pub(crate) fn index(images: &[(&str, &Made)]) -> Vec<u8> {
     let manifests: Vec<_> = images
         .iter()
         .map(|(architecture, made)| {
@@ -112,7 +112,7 @@ pub fn index(images: &[(&str, &Made)]) -> Vec<u8> {
     serde_json::to_vec(&json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests})).unwrap()
 }
 
-pub fn host_architecture() -> &'static str {
+pub(crate) fn host_architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

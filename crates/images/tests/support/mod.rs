@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "each test program uses its own part of this module")]
 #![allow(clippy::unwrap_used, reason = "test code; clippy only knows functions marked as tests")]
 
-pub mod image;
-pub mod registry;
+pub(crate) mod image;
+pub(crate) mod registry;
 
 use std::path::{Path, PathBuf};
 
@@ -13,24 +13,24 @@ use tokio_util::sync::CancellationToken;
 use types::Reference;
 
 /// A store in a folder of its own.
-pub struct Home {
-    pub folder: tempfile::TempDir,
-    pub store: Store,
+pub(crate) struct Home {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) store: Store,
 }
 
 impl Home {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(RegistrySettings::default()).await
     }
 
-    pub async fn with(settings: RegistrySettings) -> Self {
+    pub(crate) async fn with(settings: RegistrySettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path(), settings).await;
         Self { folder, store }
     }
 
     /// As after a crash of the service: the store is opened anew on what is on the disk.
-    pub async fn reopened(self) -> Self {
+    pub(crate) async fn reopened(self) -> Self {
         let Self { folder, store } = self;
         store.close().await;
         drop(store);
@@ -38,27 +38,27 @@ impl Home {
         Self { folder, store }
     }
 
-    pub fn images(&self) -> PathBuf {
+    pub(crate) fn images(&self) -> PathBuf {
         self.folder.path().join("images")
     }
 
-    pub fn files(&self, folder: &str) -> Vec<PathBuf> {
+    pub(crate) fn files(&self, folder: &str) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.images().join(folder)).unwrap();
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 
     /// Bytes that the layer disk takes on the host.
     #[cfg(unix)]
-    pub fn disk_bytes(&self) -> u64 {
+    pub(crate) fn disk_bytes(&self) -> u64 {
         use std::os::unix::fs::MetadataExt as _;
         std::fs::metadata(self.images().join("layers.raw")).unwrap().blocks() * 512
     }
 
-    pub async fn pull(&self, reference: &str) -> Result<Image, PullError> {
+    pub(crate) async fn pull(&self, reference: &str) -> Result<Image, PullError> {
         self.pull_watched(reference).await.0
     }
 
-    pub async fn pull_watched(&self, reference: &str) -> (Result<Image, PullError>, Vec<Progress>) {
+    pub(crate) async fn pull_watched(&self, reference: &str) -> (Result<Image, PullError>, Vec<Progress>) {
         let reference: Reference = reference.parse().unwrap();
         let (sender, mut receiver) = mpsc::channel(1024);
         let image = self.store.pull(&reference, None, sender, CancellationToken::new()).await;
@@ -70,7 +70,7 @@ impl Home {
     }
 
     /// No image, no extent, no blob: only what a next attempt can go on with.
-    pub async fn assert_empty(&self) {
+    pub(crate) async fn assert_empty(&self) {
         assert!(self.store.list().await.is_empty());
         assert_eq!(self.files("blobs/sha256"), Vec::<PathBuf>::new());
         #[cfg(unix)]

@@ -15,17 +15,17 @@ use super::image::Made;
 
 /// How blobs of one digest are served. The default: well.
 #[derive(Debug, Clone, Default)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// Answers with this status as many times.
-    pub status: Option<(u16, usize)>,
+    pub(crate) status: Option<(u16, usize)>,
     /// Breaks the connection after this many bytes of an answer, as many times.
-    pub break_after: Option<(usize, usize)>,
+    pub(crate) break_after: Option<(usize, usize)>,
     /// Ignores `Range`.
-    pub no_range: bool,
+    pub(crate) no_range: bool,
     /// Serves these bytes instead.
-    pub instead: Option<Vec<u8>>,
+    pub(crate) instead: Option<Vec<u8>>,
     /// Each piece of 64 KiB needs a permit.
-    pub gate: Option<Arc<Semaphore>>,
+    pub(crate) gate: Option<Arc<Semaphore>>,
 }
 
 #[derive(Default)]
@@ -40,9 +40,9 @@ struct Inner {
 }
 
 /// The registry; stops with the value.
-pub struct Registry {
+pub(crate) struct Registry {
     inner: Arc<Mutex<Inner>>,
-    pub host: String,
+    pub(crate) host: String,
     server: tokio::task::JoinHandle<()>,
 }
 
@@ -53,7 +53,7 @@ impl Drop for Registry {
 }
 
 impl Registry {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let inner = Arc::new(Mutex::new(Inner::default()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();
@@ -63,33 +63,33 @@ impl Registry {
     }
 
     /// Serves an image as `name`; answers the reference.
-    pub fn add(&self, name: &str, tag: &str, made: &Made) -> String {
+    pub(crate) fn add(&self, name: &str, tag: &str, made: &Made) -> String {
         self.add_manifest(name, &made.digest().to_string(), made.manifest.clone());
         self.inner.lock().unwrap().blobs.extend(made.blobs.clone());
         self.add_manifest(name, tag, made.manifest.clone())
     }
 
-    pub fn add_manifest(&self, name: &str, tag: &str, bytes: Vec<u8>) -> String {
+    pub(crate) fn add_manifest(&self, name: &str, tag: &str, bytes: Vec<u8>) -> String {
         self.inner.lock().unwrap().manifests.insert(format!("/v2/{name}/manifests/{tag}"), bytes);
         format!("{}/{name}:{tag}", self.host)
     }
 
-    pub fn fault(&self, digest: Digest, fault: Fault) {
+    pub(crate) fn fault(&self, digest: Digest, fault: Fault) {
         self.inner.lock().unwrap().faults.insert(digest, fault);
     }
 
     /// Demands this token.
-    pub fn demand(&self, token: &str) {
+    pub(crate) fn demand(&self, token: &str) {
         self.inner.lock().unwrap().token = Some(token.to_owned());
     }
 
     /// Answers everything with this status.
-    pub fn down(&self, status: u16) {
+    pub(crate) fn down(&self, status: u16) {
         self.inner.lock().unwrap().down = Some(status);
     }
 
     /// The ranges that were asked for of a blob, in order.
-    pub fn asked(&self, digest: Digest) -> Vec<Option<String>> {
+    pub(crate) fn asked(&self, digest: Digest) -> Vec<Option<String>> {
         let inner = self.inner.lock().unwrap();
         let wanted = digest.to_string();
         inner.log.iter().filter(|(path, _)| path.ends_with(&wanted)).map(|(_, range)| range.clone()).collect()
