@@ -1,6 +1,7 @@
 //! From the host's runtime spec to the bundle that libcontainer reads: the fields that only the guest can
 //! know (root, user, control group), the files bound into /etc, and the working directory.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd as _;
@@ -78,6 +79,22 @@ fn complete(spec: &mut Spec, id: &str, rootfs: &Path, user: &User, tty: bool) ->
 pub(crate) const FILTER: &str = "filter.bpf";
 pub(crate) const PROFILE: &str = "seccomp.json";
 pub(crate) const CAPABILITIES: &str = "capabilities.json";
+pub(crate) const SYSCTLS: &str = "sysctls.json";
+
+/// Puts the network's sysctls beside the bundle, for the shim to set: its own network namespace is the
+/// container's, so libcontainer takes them for the host's and refuses them.
+fn put_network_sysctls_aside(spec: &mut Spec, dir: &Path) -> Result<(), Failure> {
+    let Some(linux) = spec.linux_mut() else { return Ok(()) };
+    let (network, others): (HashMap<_, _>, HashMap<_, _>) = linux
+        .sysctl()
+        .clone()
+        .unwrap_or_default()
+        .into_iter()
+        .partition(|(name, _)| name.starts_with("net."));
+    linux.set_sysctl(Some(others));
+    let bytes = serde_json::to_vec(&network).map_err(|error| bad("sysctls", error))?;
+    fs::write(dir.join(SYSCTLS), bytes).map_err(|error| Failure::internal("sysctls", error))
+}
 
 /// Puts the filter and what must come behind it beside the bundle. True when libcontainer has no part in it.
 fn confine(spec: &mut Spec, dir: &Path) -> Result<bool, Failure> {
@@ -150,6 +167,9 @@ pub(crate) fn write(request: &v1::StartContainerRequest, rootfs: &Path) -> Resul
             fs::write(&file, text).map_err(io)?;
             bind(&mut spec, &file, &format!("/etc/{name}"))?;
         }
+    }
+    if completed.own_network {
+        put_network_sysctls_aside(&mut spec, &dir)?;
     }
     let confined = confine(&mut spec, &dir)?;
     if let Some(process) = spec.process() {

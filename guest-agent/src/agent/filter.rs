@@ -89,7 +89,7 @@ fn build(profile: &LinuxSeccomp) -> Result<ScmpFilterContext, FilterError> {
             ScmpArgCompare::new(index, operator(arg.op(), arg.value_two()), arg.value())
         });
         let comparisons: Vec<_> = comparisons.collect();
-        let mut indices: Vec<_> = args.iter().map(|arg| arg.index()).collect();
+        let mut indices: Vec<_> = args.iter().map(oci_spec::runtime::LinuxSeccompArg::index).collect();
         indices.sort_unstable();
         indices.dedup();
         // As runc: conditions on the same argument are alternatives.

@@ -83,6 +83,7 @@ fn supervise() -> std::io::Result<std::convert::Infallible> {
     let children = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
 
     let mut agent = Some(start_agent(false)?);
+    let mut shell = start_shell();
     let mut started = Instant::now();
     let mut retry = FIRST_RETRY;
     loop {
@@ -95,7 +96,9 @@ fn supervise() -> std::io::Result<std::convert::Infallible> {
         };
         while let Ok(Some(_)) = children.read_signal() {}
         let before = agent.is_some();
-        reap(&mut agent);
+        if reap(&mut agent, shell) {
+            shell = start_shell();
+        }
         if before && agent.is_none() {
             if started.elapsed() > STEADY {
                 retry = FIRST_RETRY;
@@ -112,15 +115,25 @@ fn supervise() -> std::io::Result<std::convert::Infallible> {
     }
 }
 
-/// Reaps every child that has ended and notices the agent among them.
-fn reap(agent: &mut Option<Child>) {
+/// The console's shell, in the debug flavour of the image alone (`vm-image/README.md`).
+fn start_shell() -> Option<u32> {
+    let line = std::fs::read_to_string("/etc/coracle/console-shell").ok()?;
+    let mut words = line.split_whitespace();
+    let mut command = Command::new(words.next()?);
+    command.args(words).env_clear().env("PATH", "/bin:/usr/sbin:/usr/bin").env("TERM", "linux");
+    command.spawn().inspect_err(|error| say(&format!("no shell: {error}"))).ok().map(|child| child.id())
+}
+
+/// Reaps every child that has ended and notices the agent among them. True when the shell was.
+fn reap(agent: &mut Option<Child>, shell: Option<u32>) -> bool {
+    let mut shell_ended = false;
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) | Err(_) => return,
+            Ok(WaitStatus::StillAlive) | Err(_) => return shell_ended,
             Ok(status) => {
-                let is_agent = agent.as_ref().is_some_and(|child| {
-                    status.pid().is_some_and(|pid| u32::try_from(pid.as_raw()) == Ok(child.id()))
-                });
+                let pid = status.pid().and_then(|pid| u32::try_from(pid.as_raw()).ok());
+                shell_ended |= pid.is_some() && pid == shell;
+                let is_agent = agent.as_ref().is_some_and(|child| Some(child.id()) == pid);
                 if is_agent {
                     say(&format!("agent ended: {status:?}"));
                     *agent = None;

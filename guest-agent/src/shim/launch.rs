@@ -3,10 +3,11 @@
 //! libcontainer clones without exec, so nothing here may start a thread, and reads LISTEN_FDS, so the agent
 //! starts shims with an empty environment.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use libcontainer::container::builder::ContainerBuilder;
@@ -16,7 +17,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept4, bind, listen, socket};
 use nix::unistd::pipe2;
 
-use crate::agent::bundle::{CAPABILITIES, FILTER, PROFILE};
+use crate::agent::bundle::{CAPABILITIES, FILTER, PROFILE, SYSCTLS};
 use crate::paths;
 use crate::shim::executor::{Confinement, Filter, Program};
 use crate::sys;
@@ -108,7 +109,20 @@ fn confinement(launch: &Launch) -> io::Result<Option<Confinement>> {
 
 /// The network namespace that the process inherits or joins.
 fn place(launch: &Launch) -> io::Result<()> {
-    if launch.own_network { Ok(()) } else { sys::net::enter(&File::open("/proc/1/ns/net")?) }
+    if !launch.own_network {
+        return sys::net::enter(&File::open("/proc/1/ns/net")?);
+    }
+    if launch.exec.is_some() {
+        return Ok(());
+    }
+    let sysctls: HashMap<String, String> = serde_json::from_slice(&fs::read(launch.dir.join(SYSCTLS))?)?;
+    for (name, value) in sysctls {
+        // /proc/sys/net is that of the reader's namespace. Of the two spellings only one has slashes.
+        let path = Path::new("/proc/sys").join(name.replace('.', "/"));
+        fs::write(&path, value)
+            .map_err(|error| io::Error::new(error.kind(), format!("sysctl {name}: {error}")))?;
+    }
+    Ok(())
 }
 
 /// Starts the process.
