@@ -24,8 +24,9 @@ const MUX_PORT: &str = "coracle.mux";
 /// Parts of a q35 that no guest of ours uses; each costs the kernel time to probe.
 const OMITTED: &str = "usb=off,sata=off,smbus=off,vmport=off,graphics=off";
 
-/// All arguments, the program's name excluded. `sandbox`: the flags that work here.
-pub(super) fn arguments(spec: &MachineSpec, sandbox: Option<&str>) -> Vec<OsString> {
+/// All arguments, the program's name excluded. `sandbox`: the flags that work here. `tsc_khz`: the
+/// frequency of the host's time stamp counter.
+pub(super) fn arguments(spec: &MachineSpec, sandbox: Option<&str>, tsc_khz: Option<u32>) -> Vec<OsString> {
     let sockets = Sockets::of(&spec.run_dir);
     let mut line = Line::default();
     line.flags(&["-nodefaults", "-no-user-config", "-no-reboot"]);
@@ -38,7 +39,7 @@ pub(super) fn arguments(spec: &MachineSpec, sandbox: Option<&str>) -> Vec<OsStri
     line.option("-bios", "qboot.rom");
     line.path("-kernel", &spec.kernel)
         .path("-initrd", &spec.initramfs)
-        .option("-append", &kernel_arguments(spec));
+        .option("-append", &kernel_arguments(spec, tsc_khz));
     line.chardev("file,id=console,append=on,path=", &spec.console_log, "")
         .option("-serial", "chardev:console");
     line.chardev(control_chardev(), &sockets.control(), control_suffix());
@@ -76,14 +77,19 @@ fn machine(line: &mut Line, spec: &MachineSpec) {
     line.option("-m", &spec.memory_mib.to_string()).option("-smp", &spec.cpus.to_string());
 }
 
-fn kernel_arguments(spec: &MachineSpec) -> String {
+fn kernel_arguments(spec: &MachineSpec, tsc_khz: Option<u32>) -> String {
     let way = match spec.transport {
         Kind::Serial => "serial",
         Kind::Vsock | Kind::VhostUser | Kind::Memory => "vsock",
     };
     let voice = if spec.talkative { "" } else { " quiet" };
+    // A translated guest reads the host's counter; measured by itself, its clock ran seven times too fast.
+    let clock = match (spec.accelerator, tsc_khz) {
+        (Accelerator::Tcg, Some(khz)) => format!(" tsc_early_khz={khz}"),
+        _ => String::new(),
+    };
     format!(
-        "console=ttyS0{voice} panic=-1 8250.nr_uarts=1 random.trust_cpu=on no_timer_check tsc=reliable \
+        "console=ttyS0{voice} panic=-1 8250.nr_uarts=1 random.trust_cpu=on no_timer_check tsc=reliable{clock} \
          cryptomgr.notests audit=0 coracle.transport={way}"
     )
 }
@@ -193,7 +199,7 @@ mod tests {
 
     fn text(spec: &MachineSpec, sandbox: Option<&str>) -> String {
         let arguments: Vec<_> =
-            arguments(spec, sandbox).into_iter().map(|a| a.into_string().unwrap()).collect();
+            arguments(spec, sandbox, Some(2_600_000)).into_iter().map(|a| a.into_string().unwrap()).collect();
         format!(" {} ", arguments.join(" "))
     }
 
@@ -207,6 +213,7 @@ mod tests {
                     " -accel tcg,thread=multi -cpu max ",
                     " -chardev socket,id=vsockd,path=/h/ru,,n/vm/vhost.sock ",
                     " -device vhost-user-vsock-pci,chardev=vsockd,id=vsock,bus=link ",
+                    " tsc_early_khz=2600000 ",
                     " coracle.transport=vsock ",
                     " -chardev socket,id=qmp,path=/h/ru,,n/vm/qmp.sock,server=on,wait=off ",
                 ],
@@ -220,7 +227,7 @@ mod tests {
                     " -device vhost-vsock-pci,guest-cid=",
                     " coracle.transport=vsock ",
                 ],
-                &["vhost-user", "virtserialport"],
+                &["vhost-user", "virtserialport", "tsc_early_khz"],
             ),
             (
                 Accelerator::Tcg,

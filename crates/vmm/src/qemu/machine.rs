@@ -11,6 +11,7 @@ use super::command_line::{self, LINK_BUS, LINK_CHARDEV, LINK_DEVICE, LINK_DRIVER
 use super::control::{CommandError, Control};
 use super::link;
 use super::sockets::Sockets;
+use super::sys;
 use crate::process::{self, Process, Signal, host_boot_id};
 use crate::{
     AttachError, Capabilities, Machine, MachineEvent, MachineSpec, Record, RepairError, SpawnError,
@@ -93,7 +94,7 @@ impl QemuMachine {
         }
 
         let log = fresh_log(&spec.console_log, "qemu.log");
-        let arguments = command_line::arguments(spec, capabilities.sandbox.as_deref().ok());
+        let arguments = command_line::arguments(spec, capabilities.sandbox.as_deref().ok(), sys::tsc_khz());
         tracing::debug!(?arguments, "starting QEMU");
         let started = Instant::now();
         let program = &capabilities.program;

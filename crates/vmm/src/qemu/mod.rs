@@ -13,6 +13,7 @@ mod link;
 mod machine;
 mod probe;
 mod sockets;
+mod sys;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
