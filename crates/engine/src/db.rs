@@ -51,6 +51,8 @@ enum Write {
     Put { id: ContainerId, json: Vec<u8> },
     Bury(ContainerId),
     Forget(ContainerId),
+    /// Nothing comes after it.
+    Close,
 }
 
 struct Job {
@@ -58,7 +60,7 @@ struct Job {
     done: oneshot::Sender<Result<(), DbError>>,
 }
 
-/// The open database. Cheap to clone; the writer's thread ends with the last clone.
+/// The open database. Cheap to clone; the writer's thread ends with the last clone or at [`Db::close`].
 #[derive(Clone)]
 pub(crate) struct Db {
     path: Arc<Path>,
@@ -110,12 +112,12 @@ impl Db {
         self.write(Write::Forget(id.clone())).await
     }
 
-    /// Drops this handle and, if it was the last, waits until the file is closed.
-    pub(crate) async fn close(self) {
+    /// Stores what waits and closes the file; later changes fail.
+    pub(crate) async fn close(&self) {
         let ended = self.ended.lock().ok().and_then(|mut ended| ended.take());
-        drop(self.jobs);
+        let _ = self.write(Write::Close).await;
         if let Some(ended) = ended {
-            let _ = tokio::time::timeout(std::time::Duration::from_secs(5), ended).await;
+            let _ = ended.await;
         }
     }
 
@@ -169,8 +171,13 @@ fn serve(path: &Path, database: &Database, mut jobs: mpsc::Receiver<Job>) {
     let mut batch = Vec::new();
     while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
         let result = commit(database, &batch).map_err(|cause| error(path, "write", &cause));
+        let mut closed = false;
         for job in batch.drain(..) {
+            closed |= matches!(job.write, Write::Close);
             let _ = job.done.send(result.clone());
+        }
+        if closed {
+            return;
         }
     }
 }
@@ -188,6 +195,7 @@ fn commit(database: &Database, batch: &[Job]) -> Result<(), redb::Error> {
                     graves.insert(id.as_str(), ())?;
                 }
                 Write::Forget(id) => drop(graves.remove(id.as_str())?),
+                Write::Close => {}
             }
         }
     }

@@ -96,7 +96,7 @@ impl Engine {
         self.shared.cancel.cancel();
         self.shared.tracker.close();
         self.shared.tracker.wait().await;
-        self.shared.db.clone().close().await;
+        self.shared.db.close().await;
     }
 
     /// Past events since `since_unix_ns`, then those to come until `until_unix_ns`.

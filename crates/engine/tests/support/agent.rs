@@ -1,0 +1,312 @@
+//! An agent that plays containers. What a program does is in its name: `exit N` ends at once, `missing` is
+//! not found, `sleep` runs until it is signalled, `stubborn` until SIGKILL.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use agent_proto::v1::agent_server::{Agent, AgentServer};
+use agent_proto::v1::error_detail::Code;
+use agent_proto::v1::event::Kind;
+use agent_proto::{AGENT_PORT, PROTOCOL, STREAM_PORT, read_frame, status, v1, write_frame};
+use futures::stream::{self, BoxStream, StreamExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::{Request, Response, Status};
+use transport::{Stream, Transport};
+
+type Key = (String, String);
+
+/// The guest, over all its boots.
+#[derive(Default)]
+pub struct Fake {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    boots: u32,
+    clock: i64,
+    processes: HashMap<Key, v1::ProcessState>,
+    programs: HashMap<Key, String>,
+    calls: Vec<String>,
+    specs: HashMap<String, serde_json::Value>,
+    live: Option<Live>,
+}
+
+struct Live {
+    events: broadcast::Sender<v1::Event>,
+    /// Breaks every subscription, as an agent's death does.
+    subscriptions: CancellationToken,
+    gone: CancellationToken,
+    _tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+impl Fake {
+    /// A fresh boot; answers with the host's handle to it.
+    pub async fn boot(self: &Arc<Self>) -> vmm::Agent {
+        self.power_off();
+        let (host, guest) = transport::memory::pair();
+        let listener = guest.listen(AGENT_PORT).await.unwrap();
+        let incoming = stream::unfold(listener, |mut listener| async {
+            let stream = listener.accept().await.ok()?;
+            Some((Ok::<_, std::io::Error>(Connection(stream)), listener))
+        });
+        let service = AgentServer::new(Service(Arc::clone(self)));
+        let grpc = tokio::spawn(async move {
+            let _ = tonic::transport::Server::builder().serve_with_incoming(service, incoming).await;
+        });
+        let mut streams = guest.listen(STREAM_PORT).await.unwrap();
+        let raw = tokio::spawn(async move {
+            while let Ok(mut stream) = streams.accept().await {
+                let Ok(_) = read_frame::<v1::StreamOpen>(&mut stream).await else { continue };
+                write_frame(&mut stream, &v1::StreamOpened::default()).await.unwrap();
+                let _ = stream.write_all(b"output").await;
+            }
+        });
+        let gone = CancellationToken::new();
+        {
+            let mut state = self.state.lock().unwrap();
+            state.boots += 1;
+            state.live = Some(Live {
+                events: broadcast::channel(64).0,
+                subscriptions: CancellationToken::new(),
+                gone: gone.clone(),
+                _tasks: vec![AbortOnDropHandle::new(grpc), AbortOnDropHandle::new(raw)],
+            });
+        }
+        super::connect(Arc::new(host), gone).await
+    }
+
+    pub fn power_off(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.processes.clear();
+        if let Some(live) = state.live.take() {
+            live.subscriptions.cancel();
+            live.gone.cancel();
+        }
+    }
+
+    /// The agent is killed and starts again: subscriptions break, containers live on.
+    pub fn break_subscriptions(&self) {
+        let mut state = self.state.lock().unwrap();
+        if let Some(live) = &mut state.live {
+            std::mem::take(&mut live.subscriptions).cancel();
+        }
+    }
+
+    /// The calls so far, as `verb` or `verb detail`.
+    pub fn calls(&self) -> Vec<String> {
+        self.state.lock().unwrap().calls.clone()
+    }
+
+    pub fn count(&self, call: &str) -> usize {
+        self.calls().iter().filter(|made| *made == call).count()
+    }
+
+    pub fn runs(&self, id: &str) -> bool {
+        let state = self.state.lock().unwrap();
+        state.processes.get(&(id.to_owned(), String::new())).is_some_and(|p| p.exited.is_none())
+    }
+
+    pub fn knows(&self, id: &str) -> bool {
+        self.state.lock().unwrap().processes.contains_key(&(id.to_owned(), String::new()))
+    }
+
+    pub fn spec(&self, id: &str) -> serde_json::Value {
+        self.state.lock().unwrap().specs[id].clone()
+    }
+
+    /// A process ends, whether or not anyone listens.
+    pub fn end(&self, id: &str, exec: &str, code: i32) {
+        let mut state = self.state.lock().unwrap();
+        let at_unix_ns = state.tick();
+        let Some(process) = state.processes.get_mut(&(id.to_owned(), exec.to_owned())) else { return };
+        let exited =
+            v1::Exited { process: process.process.clone(), exit_code: code, at_unix_ns, oom_killed: false };
+        process.exited = Some(exited.clone());
+        if let Some(live) = &state.live {
+            let _ = live.events.send(v1::Event { kind: Some(Kind::Exited(exited)) });
+        }
+    }
+
+    fn note(&self, call: impl Into<String>) {
+        self.state.lock().unwrap().calls.push(call.into());
+    }
+
+    fn begin(&self, reference: v1::ProcessRef, args: &serde_json::Value) -> Result<(u32, i64), Status> {
+        let program = args.as_array().unwrap()[0].as_str().unwrap().to_owned();
+        match program.as_str() {
+            "missing" => return Err(status(Code::CommandNotFound, "no such file")),
+            "locked" => return Err(status(Code::CommandNotExecutable, "permission denied")),
+            _ => {}
+        }
+        let key = (reference.container_id.clone(), reference.exec_id.clone());
+        let (pid, at) = {
+            let mut state = self.state.lock().unwrap();
+            let at = state.tick();
+            let pid = u32::try_from(state.clock % 10_000).unwrap();
+            let process = v1::ProcessState { process: Some(reference), pid, paused: false, exited: None };
+            state.processes.insert(key.clone(), process);
+            state.programs.insert(key.clone(), program.clone());
+            (pid, at)
+        };
+        if let Some(code) = program.strip_prefix("exit ") {
+            self.end(&key.0, &key.1, code.parse().unwrap());
+        }
+        Ok((pid, at))
+    }
+}
+
+impl State {
+    fn tick(&mut self) -> i64 {
+        self.clock += 1;
+        1_700_000_000_000_000_000 + self.clock
+    }
+}
+
+struct Service(Arc<Fake>);
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl Agent for Service {
+    type EventsStream = BoxStream<'static, Result<v1::Event, Status>>;
+
+    async fn info(&self, _: Request<v1::InfoRequest>) -> Answer<v1::InfoReply> {
+        let boots = self.0.state.lock().unwrap().boots;
+        let hello = v1::Hello { protocol: PROTOCOL, boot_id: format!("boot-{boots}"), ..Default::default() };
+        Ok(Response::new(v1::InfoReply { hello: Some(hello), ..Default::default() }))
+    }
+
+    async fn events(&self, _: Request<v1::EventsRequest>) -> Answer<Self::EventsStream> {
+        let (snapshot, receiver, broken) = {
+            let state = self.0.state.lock().unwrap();
+            let live = state.live.as_ref().ok_or_else(|| Status::unavailable("off"))?;
+            let processes = state.processes.values().cloned().collect();
+            let snapshot = v1::Event { kind: Some(Kind::Snapshot(v1::Snapshot { processes })) };
+            (snapshot, live.events.subscribe(), live.subscriptions.clone())
+        };
+        let changes = tokio_stream::wrappers::BroadcastStream::new(receiver)
+            .filter_map(|event| std::future::ready(event.ok().map(Ok)))
+            .take_until(async move { broken.cancelled().await });
+        Ok(Response::new(stream::iter([Ok(snapshot)]).chain(changes).boxed()))
+    }
+
+    async fn prepare_container(
+        &self,
+        _: Request<v1::PrepareContainerRequest>,
+    ) -> Answer<v1::PrepareContainerReply> {
+        self.0.note("prepare");
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn start_container(
+        &self,
+        request: Request<v1::StartContainerRequest>,
+    ) -> Answer<v1::StartContainerReply> {
+        let request = request.into_inner();
+        assert!(!request.layers.is_empty() && !request.layers[0].extents.is_empty());
+        let spec: serde_json::Value = serde_json::from_slice(&request.spec_json).unwrap();
+        self.0.note("start");
+        self.0.state.lock().unwrap().specs.insert(request.container_id.clone(), spec.clone());
+        let reference = v1::ProcessRef { container_id: request.container_id, exec_id: String::new() };
+        let (pid, started_unix_ns) = self.0.begin(reference, &spec["process"]["args"])?;
+        Ok(Response::new(v1::StartContainerReply { pid, started_unix_ns }))
+    }
+
+    async fn start_exec(&self, request: Request<v1::StartExecRequest>) -> Answer<v1::StartExecReply> {
+        let request = request.into_inner();
+        let process: serde_json::Value = serde_json::from_slice(&request.process_json).unwrap();
+        self.0.note("exec");
+        let (pid, _) = self.0.begin(request.process.unwrap(), &process["args"])?;
+        Ok(Response::new(v1::StartExecReply { pid }))
+    }
+
+    async fn signal(&self, request: Request<v1::SignalRequest>) -> Answer<v1::SignalReply> {
+        let request = request.into_inner();
+        self.0.note(format!("signal {}", request.signal));
+        let reference = request.process.unwrap();
+        let key = (reference.container_id, reference.exec_id);
+        let program = self.0.state.lock().unwrap().programs.get(&key).cloned().unwrap_or_default();
+        let ends = request.signal == 9 || (program == "sleep" && matches!(request.signal, 2 | 15));
+        if ends {
+            self.0.end(&key.0, &key.1, 128 + request.signal);
+        }
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn resize_tty(&self, _: Request<v1::ResizeTtyRequest>) -> Answer<v1::ResizeTtyReply> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn pause(&self, _: Request<v1::PauseRequest>) -> Answer<v1::PauseReply> {
+        self.0.note("pause");
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn resume(&self, _: Request<v1::ResumeRequest>) -> Answer<v1::ResumeReply> {
+        self.0.note("resume");
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn collect(&self, request: Request<v1::CollectRequest>) -> Answer<v1::CollectReply> {
+        self.0.note("collect");
+        let reference = request.into_inner().process.unwrap();
+        self.0.state.lock().unwrap().processes.remove(&(reference.container_id, reference.exec_id));
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn remove_container(
+        &self,
+        _: Request<v1::RemoveContainerRequest>,
+    ) -> Answer<v1::RemoveContainerReply> {
+        self.0.note("remove");
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn release_layers(&self, _: Request<v1::ReleaseLayersRequest>) -> Answer<v1::ReleaseLayersReply> {
+        self.0.note("release");
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn shutdown(&self, _: Request<v1::ShutdownRequest>) -> Answer<v1::ShutdownReply> {
+        Ok(Response::new(Default::default()))
+    }
+}
+
+struct Connection(Stream);
+
+impl tonic::transport::server::Connected for Connection {
+    type ConnectInfo = ();
+    fn connect_info(&self) {}
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
