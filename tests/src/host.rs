@@ -24,6 +24,12 @@ pub(crate) fn binaries() -> PathBuf {
     test.ancestors().nth(2).unwrap().to_owned()
 }
 
+/// Where build products that outlive a test lie: `target`.
+#[must_use]
+pub fn build_folder() -> PathBuf {
+    binaries().parent().unwrap().to_owned()
+}
+
 /// Panics with the way out when what the tests need has not been built.
 pub fn assets_are_built() {
     for needed in ["coracled", "coracle", "../vm-image/vmlinux", "../tools/bin/vhost-device-vsock"] {

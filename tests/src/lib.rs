@@ -15,7 +15,7 @@ mod process;
 mod registry;
 
 pub use command::{Finished, Run, eventually, free_port};
-pub use host::{Host, assets_are_built};
+pub use host::{Host, assets_are_built, build_folder};
 pub use image::{Image, Layer};
 pub use process::{Process, processes_naming};
 pub use registry::Registry;

@@ -12,12 +12,17 @@ use tokio_util::compat::Compat;
 #[cfg(target_os = "linux")]
 const MAX_VSOCK_WRITE_BYTES: usize = 32 * 1024;
 
+/// How long a guest may take to answer the end of a stream.
+#[cfg(unix)]
+const DRAIN_DEADLINE: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// A byte stream between host and guest. Dropping it closes it.
 pub struct Stream(Carrier);
 
 enum Carrier {
     #[cfg(target_os = "linux")]
     Vsock(tokio_vsock::VsockStream),
+    /// To `vhost-device-vsock`.
     #[cfg(unix)]
     Unix(tokio::net::UnixStream),
     Mux(Compat<yamux::Stream>),
@@ -38,6 +43,37 @@ impl Stream {
             Carrier::Mux(_) | Carrier::Memory(_) => None,
         }
     }
+}
+
+/// `vhost-device-vsock` does not tell the guest of a host's close while it holds bytes for the host, and the
+/// guest's writer would wait for ever: so what it still holds is read first.
+#[cfg(unix)]
+impl Drop for Stream {
+    fn drop(&mut self) {
+        use std::os::fd::AsFd as _;
+        let Carrier::Unix(stream) = &self.0 else { return };
+        let (Ok(fd), Ok(runtime)) =
+            (stream.as_fd().try_clone_to_owned(), tokio::runtime::Handle::try_current())
+        else {
+            return;
+        };
+        runtime.spawn(async move {
+            let drained = tokio::time::timeout(DRAIN_DEADLINE, drain(fd.into())).await;
+            if !matches!(drained, Ok(Ok(()))) {
+                tracing::debug!(?drained, "a closed stream did not end in good order");
+            }
+        });
+    }
+}
+
+#[cfg(unix)]
+async fn drain(stream: std::os::unix::net::UnixStream) -> io::Result<()> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::UnixStream::from_std(stream)?;
+    stream.shutdown().await?;
+    let mut rest = vec![0; 16 * 1024];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
 }
 
 impl fmt::Debug for Stream {

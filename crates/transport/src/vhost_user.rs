@@ -44,7 +44,7 @@ impl Transport for Host {
 mod sys {
     use std::fs::Permissions;
     use std::io;
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     use std::path::{Path, PathBuf};
     use std::time::Duration;
 
@@ -108,13 +108,17 @@ mod sys {
         }
     }
 
-    /// Removes the socket's name when the listener goes.
-    struct Bound(PathBuf);
+    /// Removes the socket's name when the listener goes, unless a later listener has taken the name.
+    struct Bound {
+        path: PathBuf,
+        inode: u64,
+    }
 
     impl Drop for Bound {
         fn drop(&mut self) {
-            if let Err(error) = std::fs::remove_file(&self.0) {
-                tracing::debug!(path = %self.0.display(), %error, "socket was gone already");
+            let present = std::fs::symlink_metadata(&self.path).is_ok_and(|found| found.ino() == self.inode);
+            if present && let Err(error) = std::fs::remove_file(&self.path) {
+                tracing::warn!(path = %self.path.display(), %error, "socket not removed");
             }
         }
     }
@@ -124,7 +128,10 @@ mod sys {
         path.push(format!("_{port}"));
         let path = PathBuf::from(path);
         let socket = bind(&path).map_err(|source| ListenError { port, kind: KIND, source })?;
-        let bound = Bound(path);
+        let inode = std::fs::symlink_metadata(&path)
+            .map_err(|source| ListenError { port, kind: KIND, source })?
+            .ino();
+        let bound = Bound { path, inode };
         let cancel = CancellationToken::new();
         let (sender, listener) = channel(&cancel);
         tokio::spawn(cancel.run_until_cancelled_owned(async move {
