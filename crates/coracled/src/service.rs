@@ -67,7 +67,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
     tracing::info!("coracled lets go of containers and VM, which run on");
     engine.shutdown().await;
+    tracing::debug!("the engine is closed");
     images.close().await;
+    tracing::debug!("the image store is closed");
     vm.detach().await;
     watcher.abort();
     tracing::info!("coracled ends");
