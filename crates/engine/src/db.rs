@@ -48,7 +48,10 @@ pub(crate) struct Loaded {
 }
 
 enum Write {
-    Put { id: ContainerId, json: Vec<u8> },
+    Put {
+        id: ContainerId,
+        json: Vec<u8>,
+    },
     Bury(ContainerId),
     Forget(ContainerId),
     /// Nothing comes after it.
@@ -141,7 +144,8 @@ fn prepare(database: &Database) -> Result<(), redb::Error> {
 }
 
 fn load(path: &Path, database: &Database) -> Result<Loaded, DbError> {
-    let read = || -> Result<(Vec<(String, Vec<u8>)>, Vec<String>), redb::Error> {
+    type Rows = Vec<(String, Vec<u8>)>;
+    let read = || -> Result<(Rows, Vec<String>), redb::Error> {
         let transaction = database.begin_read()?;
         let mut rows = Vec::new();
         for row in transaction.open_table(CONTAINERS)?.iter()? {

@@ -210,7 +210,7 @@ pub(crate) async fn release_layers(shared: &Shared, agent: &vmm::Agent) {
     match call(QUICK, agent.grpc().release_layers(request)).await {
         Ok(_) => freed(shared, &released).await,
         Err(error) => {
-            tracing::warn!(?error, "layers are not released; tried again at the next start of the VM")
+            tracing::warn!(?error, "layers are not released; tried again at the next start of the VM");
         }
     }
 }

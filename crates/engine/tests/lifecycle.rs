@@ -1,4 +1,5 @@
 //! Containers from creation to removal, against an agent that plays them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 

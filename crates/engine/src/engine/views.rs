@@ -41,7 +41,7 @@ impl Engine {
         views.retain(|view| {
             !view.gone && (all || view.record.state.is_active()) && filters.admit(&view.record)
         });
-        views.sort_by(|a, b| b.record.created_unix_ns.cmp(&a.record.created_unix_ns));
+        views.sort_by_key(|view| std::cmp::Reverse(view.record.created_unix_ns));
         views.truncate(options.limit.unwrap_or(usize::MAX));
         let now = now_unix_ns();
         let mut summaries = Vec::with_capacity(views.len());

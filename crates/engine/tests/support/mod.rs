@@ -1,6 +1,7 @@
 //! An engine on a VM that is not there: the real client over an in-memory transport, an agent that plays
 //! containers, an image store with one small image.
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod agent;
 mod image;
