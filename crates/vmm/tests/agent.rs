@@ -1,5 +1,7 @@
 //! The contract of [`vmm::Agent`]: the real client and a real server over an in-memory transport.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::sync::Arc;

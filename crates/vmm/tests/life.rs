@@ -1,5 +1,7 @@
 //! A VM's life on a hypervisor whose machines are tasks: every transition without QEMU.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::sync::Arc;

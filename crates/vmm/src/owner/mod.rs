@@ -136,7 +136,7 @@ impl Owner {
                     }
                 }
                 Wake::Machine(MachineEvent::Exited { how }) => {
-                    self.died(format!("QEMU ended by itself ({how})")).await
+                    self.died(format!("QEMU ended by itself ({how})")).await;
                 }
                 Wake::Machine(MachineEvent::LinkLost { how }) => self.repair(&how),
                 Wake::Hello(hello) => self.new_agent(&hello),
@@ -263,7 +263,7 @@ impl Owner {
         let lock = Lock::path(&self.config.run_dir);
         match command {
             Command::Start(answer) | Command::Restart(answer) => {
-                drop(answer.send(Err(StartError::Owned { lock })))
+                drop(answer.send(Err(StartError::Owned { lock })));
             }
             Command::Stop(answer) => drop(answer.send(Err(StopError::Owned { lock }))),
             Command::Reprobe(done) | Command::Detach(done) => drop(done.send(())),

@@ -159,11 +159,12 @@ impl QemuMachine {
                 return Err(AttachError::Silent { pid, source });
             }
         }
-        if machine.record.transport == Kind::VhostUser && machine.daemon.is_none() {
-            if let Err(error) = machine.repair_link().await {
-                machine.remove(Duration::ZERO).await;
-                return Err(error.into());
-            }
+        if machine.record.transport == Kind::VhostUser
+            && machine.daemon.is_none()
+            && let Err(error) = machine.repair_link().await
+        {
+            machine.remove(Duration::ZERO).await;
+            return Err(error.into());
         }
         Ok(machine)
     }
@@ -301,10 +302,11 @@ impl Machine for QemuMachine {
         if !gone && !patience.is_zero() {
             troubles.push(StopTrouble::StillOn(patience));
         }
-        if !gone && let Some(control) = &self.control {
-            if let Err(error) = control.run(qmp::quit {}).await {
-                tracing::debug!(%error, "QMP quit");
-            }
+        if !gone
+            && let Some(control) = &self.control
+            && let Err(error) = control.run(qmp::quit {}).await
+        {
+            tracing::debug!(%error, "QMP quit");
         }
         let rest = if self.control.is_some() { QUIT_DEADLINE } else { Duration::from_millis(10) };
         kill_unless_ended(&mut self.qemu, "QEMU", rest, &mut troubles).await;
