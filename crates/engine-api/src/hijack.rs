@@ -272,6 +272,7 @@ async fn receive(
     Input::Ended
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 #[path = "hijack_tests.rs"]
 mod tests;

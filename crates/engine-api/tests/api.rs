@@ -1,6 +1,7 @@
 //! The API over its real socket, with a real engine and image store and a VM that cannot start: what a
 //! client meets before any container runs. The real docker client is asked where there is one.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test; clippy does not see that of its helpers")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
