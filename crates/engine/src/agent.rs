@@ -69,7 +69,7 @@ pub(crate) fn start_failure(
     program: &str,
     prefix: &'static str,
 ) -> StartFailure {
-    let runtime = "OCI runtime create failed: unable to start container process: ";
+    let runtime = "unable to start container process: ";
     let (code, text, kind) = match code {
         Code::CommandNotFound if program.contains('/') => (
             127,

@@ -180,10 +180,10 @@ impl Task {
             }
             Change::Ended(exit) | Change::RestartLater(exit) => {
                 self.record.finished_unix_ns = exit.finished_unix_ns;
-                self.count_exit(exit.code, None);
+                self.count_exit(exit.code);
             }
             Change::StartFailed { at_unix_ns, failure } => {
-                self.count_exit(failure.code, Some(failure.text.clone()));
+                self.count_exit(failure.code);
                 if !matches!(self.record.state, crate::state::State::Created { .. }) {
                     self.record.finished_unix_ns = *at_unix_ns;
                 }
@@ -202,9 +202,11 @@ impl Task {
         Ok(stored?)
     }
 
-    fn count_exit(&mut self, code: i64, error: Option<String>) {
+    /// A failed start counts too. Its text goes to whoever started it: told to the waiters as well, clients
+    /// would print it twice.
+    fn count_exit(&mut self, code: i64) {
         self.exits += 1;
-        self.last = WaitExit { code, error };
+        self.last = WaitExit { code, error: None };
     }
 
     fn publish(&self) {

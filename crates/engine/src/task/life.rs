@@ -16,7 +16,8 @@ use crate::spec;
 use crate::state::{Cause, Change, Exit, Failure, Run, State};
 use crate::time::now_unix_ns;
 
-const START_PREFIX: &str = "failed to create task for container: failed to create shim task: ";
+const START_PREFIX: &str = "failed to create task for container: failed to create shim task: \
+                            OCI runtime create failed: ";
 
 /// Why a start by the restart policy did not happen.
 enum Trouble {

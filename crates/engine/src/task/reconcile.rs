@@ -66,7 +66,7 @@ impl Task {
             if let Ok(next) = crate::state::step(&self.record.state, Change::Ended(exit)) {
                 self.record.state = next;
             }
-            self.count_exit(code, None);
+            self.count_exit(code);
             self.event("die", &attributes);
             self.bury().await;
             return false;
