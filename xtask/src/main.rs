@@ -4,6 +4,7 @@
 //! `target/`. This crate must not depend on any other of the workspace: it has to build when they do not.
 
 mod apt;
+mod bench;
 mod digest;
 mod frontend;
 mod process;
@@ -39,6 +40,8 @@ enum Verb {
     VmImage(vm_image::Options),
     /// Build helper programs from crates.io at pinned versions
     Tools(tools::Options),
+    /// Measure the promised figures against references of the same run, and print a table
+    Bench(bench::Options),
     /// Check what must hold of the tree: the arrows between crates, the length of files, and the like
     Tidy,
 }
@@ -61,6 +64,7 @@ fn run_verb() -> Result<()> {
         Verb::Setup(options) => setup::run(&tree, &options),
         Verb::VmImage(options) => vm_image::build(&tree, &options).map(drop),
         Verb::Tools(options) => tools::run(&tree, &options),
+        Verb::Bench(options) => bench::run(&tree, &options),
         Verb::Tidy => tidy::run(&tree),
     }
 }

@@ -53,6 +53,11 @@ pub(crate) fn for_tests(tree: &Tree) -> Result<()> {
     docker(tree)
 }
 
+/// What the bench uses.
+pub(crate) fn for_bench(tree: &Tree) -> Result<()> {
+    docker(tree)
+}
+
 /// Folders that the tests' PATH must begin with.
 pub(crate) fn folders(tree: &Tree) -> Vec<PathBuf> {
     vec![tree.target("tools/bin"), tree.target("tools/docker/usr/bin")]

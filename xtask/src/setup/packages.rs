@@ -56,7 +56,7 @@ const fn package(name: &'static str, purpose: Purpose, probe: Probe) -> Package 
 }
 
 /// All of them but QEMU, which has a minimum version.
-pub(crate) const PACKAGES: [Package; 20] = [
+pub(crate) const PACKAGES: [Package; 22] = [
     // Linking, and the C libraries of the host's crates and the guest's agent.
     package("gcc", Purpose::Run, Probe::Program("gcc")),
     package("libc6-dev", Purpose::Run, Probe::File("/usr/include/stdio.h")),
@@ -84,5 +84,7 @@ pub(crate) const PACKAGES: [Package; 20] = [
     package("docker-registry", Purpose::Test, Probe::Program("docker-registry")),
     package("skopeo", Purpose::Test, Probe::Program("skopeo")),
     package("git", Purpose::Test, Probe::Program("git")),
+    package("docker-registry", Purpose::Bench, Probe::Program("docker-registry")),
+    package("skopeo", Purpose::Bench, Probe::Program("skopeo")),
     package("crun", Purpose::Bench, Probe::Program("crun")),
 ];

@@ -11,7 +11,7 @@
 //! ```
 
 mod agent;
-mod cpio;
+pub(crate) mod cpio;
 mod elf;
 mod hello;
 mod initramfs;
