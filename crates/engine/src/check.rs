@@ -216,8 +216,8 @@ fn words(host: &HostConfig) -> Result<(), Error> {
     };
     one_of("HostConfig.CgroupParent", &host.cgroup_parent, &[])?;
     one_of("HostConfig.VolumeDriver", &host.volume_driver, &["local"])?;
-    one_of("HostConfig.IpcMode", &host.ipc_mode, &["private", "shareable"])?;
-    one_of("HostConfig.PidMode", &host.pid_mode, &["private"])?;
+    one_of("HostConfig.IpcMode", &host.ipc_mode, &["private", "shareable", "none"])?;
+    one_of("HostConfig.PidMode", &host.pid_mode, &["private", "host"])?;
     one_of("HostConfig.UTSMode", &host.uts_mode, &["private"])?;
     one_of("HostConfig.UsernsMode", &host.userns_mode, &["host"])?;
     one_of("HostConfig.Cgroup", &host.cgroup, &[])?;

@@ -53,7 +53,7 @@ fn what_cannot_be_honoured_is_named() {
         ("HostConfig.PublishAllPorts", |host| host.publish_all_ports = Some(true)),
         ("HostConfig.NetworkMode", |host| host.network_mode = Some("mynet".into())),
         ("HostConfig.Devices", |host| host.devices = Some(vec![Default::default()])),
-        ("HostConfig.PidMode", |host| host.pid_mode = Some("host".into())),
+        ("HostConfig.PidMode", |host| host.pid_mode = Some("container:a".into())),
         ("HostConfig.IpcMode", |host| host.ipc_mode = Some("host".into())),
         ("HostConfig.Init", |host| host.init = Some(true)),
         ("HostConfig.Runtime", |host| host.runtime = Some("vm".into())),

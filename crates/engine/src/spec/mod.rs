@@ -149,7 +149,11 @@ fn runtime_spec(record: &Record) -> Result<Value, Error> {
     let capabilities = container_capabilities(host)?;
     let own_cgroup_namespace = host.cgroupns_mode != Some(HostConfigCgroupnsModeEnum::HOST);
 
-    let mut namespaces = vec!["pid", "ipc", "uts", "mount"];
+    let mut namespaces = vec!["ipc", "uts", "mount"];
+    // "host" is the VM.
+    if host.pid_mode.as_deref() != Some("host") {
+        namespaces.push("pid");
+    }
     if network != Network::Host {
         namespaces.push("network");
     }

@@ -23,8 +23,11 @@ pub(super) fn of(host: &HostConfig, privileged: bool) -> Result<Vec<Value>, Inva
         mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access]),
         mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", access]),
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
-        mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &shm_size]),
     ];
+    if host.ipc_mode.as_deref() != Some("none") {
+        let options = ["nosuid", "noexec", "nodev", "mode=1777", &shm_size];
+        mounts.push(mount("/dev/shm", "tmpfs", "shm", &options));
+    }
     let mut own: Vec<_> = host.tmpfs.iter().flatten().collect();
     // A mount below another comes after it.
     own.sort();

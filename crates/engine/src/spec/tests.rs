@@ -49,6 +49,16 @@ fn privileged_has_everything() {
 }
 
 #[test]
+fn namespaces_can_be_the_vms() {
+    let spec = changed(|record| {
+        record.host_config.pid_mode = Some("host".into());
+        record.host_config.ipc_mode = Some("none".into());
+    });
+    assert!(!spec["linux"]["namespaces"].to_string().contains("pid"));
+    assert!(!spec["mounts"].to_string().contains("/dev/shm"));
+}
+
+#[test]
 fn options_reach_the_spec() {
     let spec = changed(|record| {
         record.config.user = Some("1000".into());
