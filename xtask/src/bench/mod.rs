@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// Only these rows
     #[arg(long, value_enum, value_name = "ROW")]
     only: Vec<What>,
+    /// Measure the binaries and the VM image that are there, without building them
+    #[arg(long)]
+    no_build: bool,
 }
 
 /// Rows of the table.
@@ -62,6 +65,9 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<()> {
         bail!("the bench runs on Linux alone: its references are Linux programs");
     }
     prepare(tree)?;
+    if !options.no_build {
+        build(tree)?;
+    }
     let host = step("Starting coracled", || Host::start(tree))?;
     let rows = measure(tree, &host, options).inspect_err(|_| eprintln!("{}", host.last_words()))?;
     let machine = machine(&host)?;
@@ -89,7 +95,10 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<()> {
 fn prepare(tree: &Tree) -> Result<()> {
     setup::prepare(tree, &[Purpose::Run, Purpose::Bench])?;
     tools::for_running(tree)?;
-    tools::for_bench(tree)?;
+    tools::for_bench(tree)
+}
+
+fn build(tree: &Tree) -> Result<()> {
     vm_image::build(tree, &vm_image::Options::default())?;
     step("Building coracled and coracle, optimised", || {
         let mut cargo = Command::new("cargo");
