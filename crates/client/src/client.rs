@@ -106,10 +106,11 @@ impl Client {
         self.call(Method::GET, "/coracle/doctor", PROBE).await
     }
 
-    /// Stops coracled; the VM lives on unless `stop_vm`.
+    /// Stops coracled and waits for its end; the VM lives on unless `stop_vm`.
     pub async fn shutdown(&self, stop_vm: bool) -> Result<(), CallError> {
         let path = if stop_vm { "/coracle/shutdown?vm=stop" } else { "/coracle/shutdown" };
-        http::send(&self.endpoint.socket(), Method::POST, path, BOOT).await.map(drop)
+        http::send(&self.endpoint.socket(), Method::POST, path, BOOT).await?;
+        service::ended(&self.endpoint, BOOT).await
     }
 
     /// Waits for a container: returns once coracled has taken the request, so that a start after it cannot

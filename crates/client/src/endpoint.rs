@@ -76,6 +76,11 @@ impl Endpoint {
         format!("npipe://{}", PIPE.replace('\\', "/"))
     }
 
+    /// Whether a VM runs, or may run, without a service that would tell: a coracled that ended leaves it.
+    pub fn has_left_vm(&self) -> bool {
+        self.home.join("run/vm/vm.json").exists()
+    }
+
     /// The service's log.
     pub fn log_file(&self) -> PathBuf {
         self.home.join("log/coracled.log")

@@ -16,11 +16,11 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{Client, Endpoint, StartServiceError};
+use crate::{CallError, Client, Endpoint, StartServiceError};
 
 const BETWEEN_TRIES: Duration = Duration::from_millis(25);
-/// After our coracled ended, another client's may be about to answer.
-const GRACE: Duration = Duration::from_secs(3);
+/// One coracled may be about to end, or another client's to answer.
+const GRACE: Duration = Duration::from_secs(5);
 /// How much of its output an error quotes.
 const LAST_WORDS_BYTES: usize = 600;
 
@@ -43,6 +43,15 @@ pub(crate) async fn ensure(endpoint: Endpoint, launch: &ServiceLaunch) -> Result
     match Client::connect(endpoint.clone()).await {
         Err(error) if error.is_unreachable() => {}
         result => return Ok(result?),
+    }
+    // One that is about to end or to answer.
+    let patience = Instant::now() + GRACE;
+    while lock_is_held(&endpoint) && Instant::now() < patience {
+        sleep(BETWEEN_TRIES).await;
+        match Client::connect(endpoint.clone()).await {
+            Err(error) if error.is_unreachable() => {}
+            result => return Ok(result?),
+        }
     }
     let program = launch.program.clone().map_or_else(find_program, Ok)?;
     let output = endpoint.home().join("log/coracled.start.log");
@@ -72,6 +81,24 @@ pub(crate) async fn ensure(endpoint: Endpoint, launch: &ServiceLaunch) -> Result
         }
         sleep(BETWEEN_TRIES).await;
     }
+}
+
+/// Waits until no coracled serves the endpoint's state folder any more.
+pub(crate) async fn ended(endpoint: &Endpoint, deadline: Duration) -> Result<(), CallError> {
+    let give_up = Instant::now() + deadline;
+    while lock_is_held(endpoint) {
+        if Instant::now() >= give_up {
+            return Err(CallError::Deadline { path: "/coracle/shutdown".to_owned(), deadline });
+        }
+        sleep(BETWEEN_TRIES).await;
+    }
+    Ok(())
+}
+
+/// Whether a coracled holds the lock of the state folder, which it lets go of by ending.
+fn lock_is_held(endpoint: &Endpoint) -> bool {
+    let lock = fs::File::options().read(true).write(true).open(endpoint.home().join("run/coracled.lock"));
+    lock.is_ok_and(|file| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)))
 }
 
 fn spawn(program: &Path, endpoint: &Endpoint, output: &Path) -> Result<Child, StartServiceError> {

@@ -9,6 +9,7 @@ use crate::output::Output;
 
 pub(crate) async fn run(action: Service, out: Output) -> Result<Exit, Failure> {
     let endpoint = Endpoint::from_env()?;
+    let left_vm = endpoint.has_left_vm();
     match action {
         Service::Start => {
             let client = Client::ensure_service(endpoint).await?;
@@ -23,6 +24,13 @@ pub(crate) async fn run(action: Service, out: Output) -> Result<Exit, Failure> {
                 let text =
                     if vm { "coracled and its VM stopped" } else { "coracled stopped; containers go on" };
                 out.print(&json!({ "running": false }), |_| text.to_owned())?;
+            }
+            // What an earlier service left can be stopped only by one.
+            Err(error) if error.is_unreachable() && vm && left_vm => {
+                Client::ensure_service(Endpoint::from_env()?).await?.shutdown(true).await?;
+                out.print(&json!({ "running": false }), |_| {
+                    "the VM stopped; coracled did not run".to_owned()
+                })?;
             }
             Err(error) if error.is_unreachable() => {
                 out.print(&json!({ "running": false }), |_| "coracled does not run".to_owned())?;

@@ -11,9 +11,10 @@ use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
 pub(crate) async fn run(action: Vm, out: Output) -> Result<Exit, Failure> {
-    // Stopping what does not run must not start anything.
-    if matches!(action, Vm::Stop | Vm::Status) {
-        match Client::connect(Endpoint::from_env()?).await {
+    // Stopping what does not run must not start anything; a VM that an ended service left is still to be had.
+    let endpoint = Endpoint::from_env()?;
+    if matches!(action, Vm::Stop | Vm::Status) && !endpoint.has_left_vm() {
+        match Client::connect(endpoint).await {
             Err(error) if error.is_unreachable() => {
                 out.print(&VmStatus::Off, describe)?;
                 return Ok(Exit::OK);
