@@ -61,7 +61,7 @@ async fn containers_run_over_a_serial_port_too() {
 
 /// Kills the agent's process from inside the VM. Its pid is asked from the guest's own /proc.
 async fn kill_agent(host: &Host) {
-    let script = "kill -9 $(pgrep -f '^/proc/self/exe agent')";
+    let script = "kill -9 $(ps | grep '[/]proc/self/exe agent' | while read pid rest; do echo $pid; done)";
     // The connection over which the answer would come may die with the agent.
     host.docker_args(["run", "--rm", "--privileged", "--pid", "host", "coracle/hello", "sh", "-c", script])
         .finish()
@@ -210,6 +210,8 @@ async fn a_start_that_fails_leaves_nothing_and_says_why() {
     assert!(matches!(host.client().await.vm_status().await.unwrap(), VmStatus::Failed { .. }));
     let refused = host.docker("run --rm coracle/hello").finish().await;
     assert_eq!(refused.code, 125, "{refused:?}");
+    assert!(refused.stderr.contains("the VM did not start"), "{refused:?}");
+    assert_eq!(host.docker("ps -aq").ok().await, "", "--rm leaves nothing");
     assert_eq!(host.processes("vhost-device-vsock"), []);
     host.finish().await;
 }

@@ -211,6 +211,14 @@ async fn copy(upgraded: Upgraded, streams: Streams) -> Option<Input> {
         }
     };
     let inward = async move {
+        if let Some(writer) = input.as_mut() {
+            // A client may leave before the start.
+            tokio::select! {
+                biased;
+                _ = writer.ready() => {}
+                () = hung_up(&read) => return Input::Left,
+            }
+        }
         let mut read = early.chain(read);
         let ended = receive(&mut read, &mut input, closes_stdin, keys).await;
         if ended == Input::Ended && has_output {

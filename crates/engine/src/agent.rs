@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use agent_proto::v1::error_detail::Code;
+use agent_proto::v1::stream_open;
 use agent_proto::{code_of, v1};
 use tonic::{Response, Status};
 use types::ContainerId;
@@ -59,6 +60,24 @@ pub(crate) fn process(container: &ContainerId, exec: Option<&types::ExecId>) -> 
         container_id: container.to_string(),
         exec_id: exec.map(ToString::to_string).unwrap_or_default(),
     }
+}
+
+/// Opens a byte stream.
+pub(crate) async fn open(
+    agent: &vmm::Agent,
+    doing: &'static str,
+    kind: stream_open::Kind,
+) -> Result<transport::Stream, Error> {
+    let opened = agent.open(v1::StreamOpen { kind: Some(kind) }).await;
+    opened.map_err(|error| {
+        let mut message = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            message.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        Error::Stream { doing, message }
+    })
 }
 
 /// Docker's words for a process that could not be started. Clients look for "executable file not found",

@@ -3,6 +3,7 @@
 //! Commands are taken one after the other, so none meets a half-done other. What takes long by nature (a
 //! stop's grace, a wait) is not a command but a sequence of them, outside: an exit must get through meanwhile.
 
+mod attach;
 mod life;
 mod reconcile;
 
@@ -15,6 +16,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+pub(crate) use attach::Pending;
 
 use crate::db::Db;
 use crate::error::{Error, StateConflict};
@@ -33,6 +36,8 @@ pub(crate) type Reply<T = ()> = oneshot::Sender<Result<T, Error>>;
 /// What is asked of a container's task.
 pub(crate) enum Command {
     Start(Reply),
+    /// For the next start; `NotModified` when it runs.
+    Attach(Pending, Reply),
     /// `stop`: the user means it to end; the restart policy does not apply.
     Signal {
         signal: i32,
@@ -95,6 +100,8 @@ pub(crate) struct Task {
     run_since: Option<Instant>,
     /// The next end does not remove it, although it is to be removed automatically.
     keep_once: bool,
+    /// Clients that wait for the start.
+    pending: Vec<Pending>,
 }
 
 impl Task {
@@ -118,6 +125,7 @@ impl Task {
             restart_at: None,
             run_since: None,
             keep_once: false,
+            pending: Vec::new(),
         };
         // In the registry before it can remove itself from there.
         shared.registry.insert(handle.clone());
@@ -155,6 +163,7 @@ impl Task {
 
     async fn take(&mut self, command: Command) {
         match command {
+            Command::Attach(pending, reply) => answer(reply, self.attach(pending)),
             Command::Start(reply) => answer(reply, self.start_by_user().await),
             Command::Signal { signal, stop, keep, reply } => {
                 let result = self.signal(signal, stop, keep).await;

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bollard_stubs::models::{HostConfig, HostConfigLogConfig, RestartPolicy, RestartPolicyNameEnum};
@@ -305,10 +306,15 @@ async fn attach_before_start_and_logs() {
     let attached = world.engine.attach("web", options).await.unwrap();
     // stdin was not asked for at creation.
     assert!(attached.input.is_none() && !attached.tty);
+    // No VM is needed for it, and one that left again is forgotten.
+    assert!(world.fake.calls().is_empty());
+    let stream = AttachOptions { stream: true, stdout: true, ..Default::default() };
+    drop(world.engine.attach("web", stream).await.unwrap());
+    world.engine.start("web").await.unwrap();
+    assert_eq!(world.fake.calls(), ["stream", "start"]);
     let mut bytes = vec![0; 6];
     attached.output.unwrap().read_exact(&mut bytes).await.unwrap();
     assert_eq!(bytes, b"output");
-    world.engine.start("web").await.unwrap();
     let logs = world.engine.logs("web", LogsOptions { stdout: true, ..Default::default() }).await.unwrap();
     let mut text = String::new();
     let mut stream = logs.stream;
@@ -320,6 +326,26 @@ async fn attach_before_start_and_logs() {
         kind(world.engine.logs("quiet", LogsOptions::default()).await),
         (ErrorKind::NotImplemented, "configured logging driver does not support reading".into())
     );
+}
+
+#[tokio::test]
+async fn a_start_without_a_vm_ends_what_waits_for_it() {
+    let world = World::new().await;
+    world.machine.broken.store(true, Ordering::Relaxed);
+    let host = HostConfig { auto_remove: Some(true), ..plain() };
+    let mut body = body("sleep", host);
+    body.open_stdin = Some(true);
+    world.engine.create(Some("once"), body, None).await.unwrap();
+    let options = AttachOptions { stream: true, stdout: true, stdin: true, ..Default::default() };
+    let attached = world.engine.attach("once", options).await.unwrap();
+    let removed = world.engine.wait("once", WaitCondition::Removed).await.unwrap();
+    let (of, text) = kind(world.engine.start("once").await);
+    assert_eq!((of, text.as_str()), (ErrorKind::Unavailable, "the VM did not start: no QEMU"));
+    let mut rest = Vec::new();
+    attached.output.unwrap().read_to_end(&mut rest).await.unwrap();
+    assert!(rest.is_empty());
+    attached.input.unwrap().write(b"lost").await.unwrap_err();
+    assert_eq!(removed.await.error, None);
 }
 
 #[tokio::test]

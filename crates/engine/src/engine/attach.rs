@@ -3,13 +3,15 @@
 use agent_proto::v1::{self, stream_open};
 use tokio::io::AsyncReadExt as _;
 
-use super::Engine;
-use crate::agent::{QUICK, call, process};
+use super::{Engine, ask};
+use crate::agent::{QUICK, call, open, process};
 use crate::error::{Error, StateConflict};
 use crate::options::{AttachOptions, LogsOptions};
 use crate::record::Record;
+use crate::registry::Handle;
 use crate::state::State;
 use crate::streams::{Attached, Logs, Output, StdinWriter};
+use crate::task::{Command, Pending};
 
 impl Engine {
     /// Its log. Needs the VM: the log lies on the VM's disk.
@@ -31,12 +33,14 @@ impl Engine {
         Ok(Logs { tty, stream: Output::new(stream) })
     }
 
-    /// Attaches to it. Before its start the streams wait in the guest and miss nothing; the VM is started for it.
+    /// Attaches to it. Before its start this needs no VM: the streams are opened by the start, ahead of the
+    /// process, and miss nothing.
     ///
     /// # Errors
     /// [`Error`].
     pub async fn attach(&self, name: &str, options: AttachOptions) -> Result<Attached, Error> {
-        let view = self.find(name)?.now();
+        let handle = self.find(name)?;
+        let view = handle.now();
         let record = &view.record;
         match &record.state {
             State::Paused(_) => return Err(StateConflict::AttachPaused(name.to_owned()).into()),
@@ -49,6 +53,14 @@ impl Engine {
         let read_logs = options.logs && record.log_driver() != "none" && record.started_unix_ns != 0;
         if !follow_output && !feed_input && !read_logs {
             return Ok(Attached { tty, output: None, input: None });
+        }
+        if !read_logs && record.state.run().is_none() {
+            let (pending, attached) = Pending::new(tty, &options, follow_output, feed_input);
+            if self.attach_later(&handle, name, pending).await? {
+                self.shared.events.container(record, "attach", &[]);
+                return Ok(attached);
+            }
+            // It has been started in between.
         }
         let agent = self.shared.machine.ensure_running().await?;
         let wanted = LogsOptions { stdout: options.stdout, stderr: options.stderr, ..LogsOptions::default() };
@@ -87,6 +99,15 @@ impl Engine {
         Ok(Attached { tty, output, input: input.map(StdinWriter::new) })
     }
 
+    /// Whether it waits for the start; otherwise it runs already.
+    async fn attach_later(&self, handle: &Handle, name: &str, pending: Pending) -> Result<bool, Error> {
+        match ask(handle, name, |reply| Command::Attach(pending, reply)).await {
+            Ok(()) => Ok(true),
+            Err(Error::NotModified(..)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Sets its terminal's size.
     ///
     /// # Errors
@@ -118,22 +139,5 @@ fn logs_of(record: &Record, options: &LogsOptions) -> stream_open::Kind {
         since_unix_ns: options.since_unix_ns,
         until_unix_ns: options.until_unix_ns,
         tail: options.tail.map_or(-1, |lines| i64::try_from(lines).unwrap_or(-1)),
-    })
-}
-
-pub(super) async fn open(
-    agent: &vmm::Agent,
-    doing: &'static str,
-    kind: stream_open::Kind,
-) -> Result<transport::Stream, Error> {
-    let opened = agent.open(v1::StreamOpen { kind: Some(kind) }).await;
-    opened.map_err(|error| {
-        let mut message = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            message.push_str(&format!(": {cause}"));
-            source = cause.source();
-        }
-        Error::Stream { doing, message }
     })
 }

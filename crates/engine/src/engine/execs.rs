@@ -6,8 +6,7 @@ use agent_proto::v1::{self, stream_open};
 use bollard_stubs::models::{ExecConfig, ExecInspectResponse, ProcessConfig};
 
 use super::Engine;
-use super::attach::open;
-use crate::agent::{CallError, QUICK, SLOW, call, process, start_failure};
+use crate::agent::{CallError, QUICK, SLOW, call, open, process, start_failure};
 use crate::error::{Error, Invalid, StartFailure, StateConflict};
 use crate::exec::{Exec, ExecState, UntilEnd};
 use crate::options::ExecStart;

@@ -8,6 +8,7 @@ use agent_proto::v1::error_detail::Code;
 use tokio::time::Instant;
 
 use super::Task;
+use super::attach::Parked;
 use crate::agent::{CallError, QUICK, SLOW, call, process, start_failure};
 use crate::error::{Error, StateConflict};
 use crate::restart;
@@ -38,8 +39,18 @@ impl Task {
             State::Created { .. } | State::Exited(_) => {}
         }
         let agent = tokio::select! {
-            agent = self.shared.machine.ensure_running() => agent?,
+            agent = self.shared.machine.ensure_running() => agent,
             () = self.shared.cancel.cancelled() => return Err(Error::ShuttingDown),
+        };
+        let agent = match agent {
+            Ok(agent) => agent,
+            Err(error) => {
+                self.pending.clear();
+                if self.record.auto_remove() {
+                    self.bury().await;
+                }
+                return Err(error.into());
+            }
         };
         self.record.restarts = 0;
         self.record.stopped_by_user = false;
@@ -57,9 +68,15 @@ impl Task {
     }
 
     async fn start(&mut self, agent: &vmm::Agent) -> Result<(), Trouble> {
-        if let Some(preparation) = self.preparation.take() {
-            let _ = preparation.await;
-        }
+        let preparation = self.preparation.take();
+        let prepared = async move {
+            if let Some(preparation) = preparation {
+                let _ = preparation.await;
+            }
+        };
+        // Before the process, so that they miss nothing.
+        let (parked, ()) = tokio::join!(self.park(agent), prepared);
+        let parked = parked.map_err(|error| Trouble::NoVm(error.to_string()))?;
         let image = self.shared.images.get(&self.record.image.to_string()).await;
         let image =
             image.map_err(|_| Trouble::Failed(Error::NoSuchImage(self.record.image_name().to_owned())))?;
@@ -67,6 +84,7 @@ impl Task {
         let began = Instant::now();
         match call(SLOW, agent.grpc().start_container(request)).await {
             Ok(reply) => {
+                parked.into_iter().for_each(Parked::hand_over);
                 self.run_since = Some(began);
                 let run = Run {
                     pid: reply.pid,

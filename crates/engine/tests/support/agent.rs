@@ -60,9 +60,11 @@ impl Fake {
             let _ = tonic::transport::Server::builder().serve_with_incoming(service, incoming).await;
         });
         let mut streams = guest.listen(STREAM_PORT).await.unwrap();
+        let fake = Arc::clone(self);
         let raw = tokio::spawn(async move {
             while let Ok(mut stream) = streams.accept().await {
                 let Ok(_) = read_frame::<v1::StreamOpen>(&mut stream).await else { continue };
+                fake.note("stream");
                 write_frame(&mut stream, &v1::StreamOpened::default()).await.unwrap();
                 let _ = stream.write_all(b"output").await;
             }

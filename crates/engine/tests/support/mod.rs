@@ -8,6 +8,7 @@ mod image;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,6 +25,8 @@ pub use image::IMAGE;
 pub struct FakeMachine {
     presence: watch::Sender<Presence>,
     pub fake: Arc<Fake>,
+    /// No boot succeeds.
+    pub broken: AtomicBool,
 }
 
 impl FakeMachine {
@@ -46,6 +49,10 @@ impl Machine for FakeMachine {
     async fn ensure_running(&self) -> Result<vmm::Agent, MachineError> {
         match self.agent() {
             Some(agent) => Ok(agent),
+            None if self.broken.load(Ordering::Relaxed) => {
+                let reason = "no QEMU".to_owned();
+                Err(vmm::StartError::Failed { reason, console_tail: Vec::new() }.into())
+            }
             None => Ok(self.boot().await),
         }
     }
@@ -77,7 +84,8 @@ impl World {
         let store = image::store(home.path()).await;
         let fake = Arc::new(Fake::default());
         let (presence, _) = watch::channel(Presence::Unknown);
-        let machine = Arc::new(FakeMachine { presence, fake: Arc::clone(&fake) });
+        let machine =
+            Arc::new(FakeMachine { presence, fake: Arc::clone(&fake), broken: AtomicBool::new(false) });
         let engine = open(home.path(), &store, &machine).await;
         Self { engine, machine, fake, store, home }
     }
