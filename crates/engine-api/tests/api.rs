@@ -129,8 +129,9 @@ async fn what_is_not_there_says_so() {
     }
     for (method, path) in [
         ("POST", "/build"),
-        ("GET", "/volumes"),
-        ("GET", "/v1.51/networks"),
+        ("POST", "/volumes/create"),
+        ("POST", "/v1.51/networks/create"),
+        ("POST", "/swarm/init"),
         ("GET", "/containers/x/stats"),
         ("GET", "/containers/x/top"),
         ("PUT", "/containers/x/archive"),
@@ -141,6 +142,15 @@ async fn what_is_not_there_says_so() {
         let text = served.refused(method, path, None, 501).await;
         assert!(text.ends_with("is not implemented by Coracle yet"), "{method} {path}: {text}");
     }
+    for (path, status, text) in [
+        ("/networks/x", 404, "network x not found"),
+        ("/volumes/x", 404, "get x: no such volume"),
+        ("/plugins/x/json", 404, "plugin \"x\" not found"),
+    ] {
+        assert_eq!(served.refused("GET", path, None, status).await, text);
+    }
+    let swarm = served.refused("GET", "/v1.51/services/x", None, 503).await;
+    assert!(swarm.starts_with("This node is not a swarm manager."), "{swarm}");
     served.end().await;
 }
 

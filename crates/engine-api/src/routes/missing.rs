@@ -2,6 +2,8 @@
 
 use axum::extract::Request;
 
+use http::StatusCode;
+
 use crate::error::{Answer, ApiError};
 
 /// Families of Docker's API (as of 1.51) that Coracle has nothing of.
@@ -30,12 +32,27 @@ const OF_CONTAINERS: &[&str] =
 /// Operations below `/images` that Coracle lacks.
 const OF_IMAGES: &[&str] = &["get", "load", "prune", "push", "search"];
 
+/// Families that only a swarm has.
+const OF_SWARMS: &[&str] = &["configs", "nodes", "secrets", "services", "swarm", "tasks"];
+
+const NO_SWARM: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to \
+                        connect this node to swarm and try again.";
+
 /// 501 for what Docker Engine has, 404 for what it has not.
 pub(crate) async fn answer(request: Request) -> Answer {
     let path = request.uri().path();
+    if of_swarm(path) {
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, NO_SWARM));
+    }
     Err(lacking(path).map_or_else(ApiError::page_not_found, |()| {
         ApiError::missing(format_args!("{} {path}", request.method()))
     }))
+}
+
+/// Whether Docker Engine answers that there is no swarm. To found or join one is another matter.
+fn of_swarm(path: &str) -> bool {
+    let family = path.split('/').nth(1).unwrap_or_default();
+    OF_SWARMS.contains(&family) && !matches!(path, "/swarm/init" | "/swarm/join")
 }
 
 fn lacking(path: &str) -> Option<()> {
@@ -52,6 +69,14 @@ fn lacking(path: &str) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn swarms_are_founded_before_they_are_asked() {
+        for path in ["/swarm", "/services/a", "/nodes", "/secrets", "/swarm/leave"] {
+            assert!(of_swarm(path), "{path}");
+        }
+        assert!(!of_swarm("/swarm/init") && !of_swarm("/networks") && !of_swarm("/"));
+    }
 
     #[test]
     fn dockers_paths_are_told_from_others() {

@@ -5,6 +5,7 @@ mod containers;
 mod coracle;
 mod events;
 mod exec;
+mod fixed;
 mod images;
 mod info;
 mod lifecycle;
@@ -31,6 +32,7 @@ pub(crate) fn router(api: Api) -> Router {
         .merge(logs::routes())
         .merge(attach::routes())
         .merge(exec::routes())
+        .merge(fixed::routes())
         .merge(coracle::routes())
         .fallback(missing::answer)
         .method_not_allowed_fallback(missing::answer)
