@@ -28,6 +28,7 @@ const WORKER_THREADS: usize = 2;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    keep_files_private();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build();
     let ended = match runtime {
@@ -44,3 +45,13 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// What the service and its helpers create, sockets first of all, is the user's alone.
+#[cfg(unix)]
+fn keep_files_private() {
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+}
+
+/// A user's own folders are private by inheritance.
+#[cfg(not(unix))]
+fn keep_files_private() {}
