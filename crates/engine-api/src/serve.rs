@@ -26,7 +26,9 @@ use crate::state::Api;
 use crate::version;
 
 /// How long requests under way may take once the service stops.
-const DRAIN: Duration = Duration::from_secs(10);
+/// What takes longer (a boot, a stop's grace, a pull) would hold up whoever ends the service, for what nobody
+/// may be waiting for any more.
+const DRAIN: Duration = Duration::from_millis(300);
 
 /// How long a client may take for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -57,7 +59,7 @@ pub async fn serve(mut listener: Listener, api: Api) {
     drop(listener);
     api.tasks.close();
     if tokio::time::timeout(DRAIN, api.tasks.wait()).await.is_err() {
-        tracing::warn!(left = api.tasks.len(), "requests did not end in time; they are cut off");
+        tracing::info!(left = api.tasks.len(), "requests did not end in time; they are cut off");
     }
 }
 

@@ -87,7 +87,7 @@ impl Engine {
             }
             Task::spawn(&shared, record);
         }
-        shared.tracker.spawn(session::run(Arc::clone(&shared)));
+        shared.spawn(session::run(Arc::clone(&shared)));
         Ok(Self { shared })
     }
 

@@ -27,11 +27,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     let mut presence = shared.machine.presence();
     let mut following: Option<AbortOnDropHandle<()>> = None;
     loop {
-        let next = tokio::select! {
-            () = shared.cancel.cancelled() => return,
-            next = presence.next() => next,
-        };
-        match next {
+        match presence.next().await {
             None => return shared.cancel.cancelled().await,
             Some(Presence::Unknown) => shared.vm_is_down.store(false, Ordering::Release),
             Some(Presence::Down { reason }) => {
@@ -67,7 +63,7 @@ async fn follow(shared: Arc<Shared>, agent: vmm::Agent) {
                             pause = RETRY_FIRST;
                             take(&shared, &agent, asked, event).await;
                             if !std::mem::replace(&mut cleaned, true) {
-                                shared.tracker.spawn(clean(Arc::clone(&shared), agent.clone()));
+                                shared.spawn(clean(Arc::clone(&shared), agent.clone()));
                             }
                         }
                         Ok(None) => break,
@@ -124,7 +120,7 @@ async fn take_snapshot(shared: &Arc<Shared>, agent: &vmm::Agent, asked: Instant,
     // What is left belongs to nobody: a coracled died in the middle of a removal.
     for (id, state) in firsts {
         if state.exited.is_some() {
-            shared.tracker.spawn(dig_owned(Arc::clone(shared), agent.clone(), id));
+            shared.spawn(dig_owned(Arc::clone(shared), agent.clone(), id));
         } else {
             tracing::warn!(
                 container_id = id.short(),
@@ -142,7 +138,7 @@ async fn take_exit(shared: &Arc<Shared>, agent: &vmm::Agent, exited: v1::Exited)
     if process.exec_id.is_empty() {
         match shared.registry.get(&id) {
             Some(handle) => drop(handle.commands.send(Command::Exited(exited)).await),
-            None => drop(shared.tracker.spawn(dig_owned(Arc::clone(shared), agent.clone(), id))),
+            None => shared.spawn(dig_owned(Arc::clone(shared), agent.clone(), id)),
         }
         return;
     }
@@ -154,7 +150,7 @@ async fn take_exit(shared: &Arc<Shared>, agent: &vmm::Agent, exited: v1::Exited)
         shared.events.container(&handle.now().record, "exec_die", &more);
     }
     let agent = agent.clone();
-    shared.tracker.spawn(async move {
+    shared.spawn(async move {
         let request = v1::CollectRequest { process: Some(process) };
         let _ = call(QUICK, agent.grpc().collect(request)).await;
     });

@@ -83,6 +83,16 @@ pub(crate) struct Shared {
     pub(crate) vm_is_down: std::sync::atomic::AtomicBool,
 }
 
+impl Shared {
+    /// Work behind everyone's back, which ends with the engine.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let cancel = self.cancel.clone();
+        self.tracker.spawn(async move {
+            cancel.run_until_cancelled(work).await;
+        });
+    }
+}
+
 pub(crate) struct Task {
     shared: Arc<Shared>,
     record: Record,
@@ -139,6 +149,15 @@ impl Task {
         if matches!(self.record.state, crate::state::State::Created { .. }) {
             self.prepare();
         }
+        // Half a command is what a coracled that dies leaves too: the next one finds out what is the case.
+        let cancel = self.shared.cancel.clone();
+        cancel.run_until_cancelled(self.serve()).await;
+        if let Some(preparation) = self.preparation.take() {
+            preparation.abort();
+        }
+    }
+
+    async fn serve(&mut self) {
         while !self.gone {
             let restart_at = self.restart_at;
             let due = async move {
@@ -148,16 +167,12 @@ impl Task {
                 }
             };
             tokio::select! {
-                () = self.shared.cancel.cancelled() => break,
                 command = self.commands.recv() => match command {
                     Some(command) => self.take(command).await,
                     None => break,
                 },
                 () = due => self.restart().await,
             }
-        }
-        if let Some(preparation) = self.preparation.take() {
-            preparation.abort();
         }
     }
 

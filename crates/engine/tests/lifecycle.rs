@@ -349,6 +349,19 @@ async fn a_start_without_a_vm_ends_what_waits_for_it() {
 }
 
 #[tokio::test]
+async fn a_silent_agent_does_not_hold_up_the_end() {
+    let world = World::up().await;
+    world.create("web", "hangs", plain()).await;
+    let engine = world.engine.clone();
+    let starting = tokio::spawn(async move { engine.start("web").await });
+    while world.fake.count("start") == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::timeout(Duration::from_secs(2), world.engine.shutdown()).await.unwrap();
+    assert!(matches!(starting.await.unwrap(), Err(Error::ShuttingDown)));
+}
+
+#[tokio::test]
 async fn lists_are_newest_first_and_hide_what_does_not_run() {
     let world = World::up().await;
     for name in ["a1", "b2", "c3"] {

@@ -38,11 +38,7 @@ impl Task {
             State::Removing(_) | State::Dead { .. } => return Err(StateConflict::MarkedForRemoval.into()),
             State::Created { .. } | State::Exited(_) => {}
         }
-        let agent = tokio::select! {
-            agent = self.shared.machine.ensure_running() => agent,
-            () = self.shared.cancel.cancelled() => return Err(Error::ShuttingDown),
-        };
-        let agent = match agent {
+        let agent = match self.shared.machine.ensure_running().await {
             Ok(agent) => agent,
             Err(error) => {
                 self.pending.clear();
@@ -289,7 +285,7 @@ impl Task {
         self.event("destroy", &[]);
         self.publish();
         let (shared, id) = (Arc::clone(&self.shared), self.record.id.clone());
-        self.shared.tracker.spawn(async move {
+        self.shared.spawn(async move {
             if let Some(agent) = shared.machine.agent() {
                 crate::session::dig(&shared, &agent, &id).await;
             }

@@ -1,5 +1,6 @@
 //! An agent that plays containers. What a program does is in its name: `exit N` ends at once, `missing` is
-//! not found, `sleep` runs until it is signalled, `stubborn` until SIGKILL.
+//! not found, `sleep` runs until it is signalled, `stubborn` until SIGKILL;
+//! the start of `hangs` is never answered.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -214,6 +215,9 @@ impl Agent for Service {
         assert!(!request.layers.is_empty() && !request.layers[0].extents.is_empty());
         let spec: serde_json::Value = serde_json::from_slice(&request.spec_json).unwrap();
         self.0.note("start");
+        if spec["process"]["args"][0] == "hangs" {
+            std::future::pending::<()>().await;
+        }
         self.0.state.lock().unwrap().specs.insert(request.container_id.clone(), spec.clone());
         let reference = v1::ProcessRef { container_id: request.container_id, exec_id: String::new() };
         let (pid, started_unix_ns) = self.0.begin(reference, &spec["process"]["args"])?;
