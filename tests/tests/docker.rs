@@ -19,7 +19,8 @@ async fn run_gives_output_and_exit_codes() {
     let split = split.finish().await;
     assert_eq!((split.code, split.stdout.as_str(), split.stderr.as_str()), (7, "out\n", "err\n"));
 
-    let killed = host.docker_args(["run", "--rm", HELLO, "sh", "-c", "kill -9 $$"]).finish().await;
+    let killed =
+        host.docker_args(["run", "--rm", HELLO, "sh", "-c", "sh -c 'kill -9 $$'; exit $?"]).finish().await;
     assert_eq!(killed.code, 137, "{killed:?}");
 
     let missing = host.docker("run --rm coracle/hello no-such-command").finish().await;
@@ -187,7 +188,7 @@ async fn a_terminal_is_a_terminal() {
 async fn events_tell_what_happens() {
     let host = Host::start().await;
     host.docker("run --rm --name brief coracle/hello true").ok().await;
-    let events = host.docker("events --since 5m --until 0s --format {{.Type}}:{{.Action}}").ok().await;
+    let events = host.docker("events --since 5m --until=-1s --format {{.Type}}:{{.Action}}").ok().await;
     let events: Vec<&str> = events.lines().filter(|event| event.starts_with("container:")).collect();
     let expected =
         ["container:create", "container:attach", "container:start", "container:die", "container:destroy"];

@@ -83,9 +83,13 @@ async fn the_agent_can_die_with_containers_running() {
     .await;
     assert_eq!(identity(&host, "counter").await, before);
     // No line of the log is missing.
-    let log = host.docker("logs counter").ok().await;
-    let numbers: Vec<usize> = log.lines().map(|line| line.parse().unwrap()).collect();
-    assert!(numbers.len() > 10 && numbers.iter().copied().eq(0..numbers.len()), "{numbers:?}");
+    let numbers = eventually("it counts on", Duration::from_secs(20), || async move {
+        let log = host_ref.docker("logs counter").ok().await;
+        let numbers: Vec<usize> = log.lines().map(|line| line.parse().unwrap()).collect();
+        (numbers.len() > 20).then_some(numbers)
+    })
+    .await;
+    assert!(numbers.iter().copied().eq(0..numbers.len()), "{numbers:?}");
     host.docker("stop -t 0 counter").ok().await;
     assert_eq!(state_of(&host, "counter").await, "exited:137");
     host.finish().await;
