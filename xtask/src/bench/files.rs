@@ -69,7 +69,7 @@ fn fill(body: &mut Vec<u8>, size: f64, dice: &mut Dice, words: &[Vec<u8>]) {
             while body.len() < size {
                 let at = dice.part() * dice.part() * words.len() as f64;
                 body.extend(&words[at as usize]);
-                body.push(if dice.next() % 12 == 0 { b'\n' } else { b' ' });
+                body.push(if dice.next().is_multiple_of(12) { b'\n' } else { b' ' });
             }
         }
         10..17 => {
