@@ -16,7 +16,8 @@ use crate::Accelerator;
 pub struct ProcessId {
     /// Its pid.
     pub pid: u32,
-    /// Its start time in clock ticks since the host's boot (`proc(5)`, stat field 22).
+    /// Its start time: on Linux in clock ticks since the host's boot (`proc(5)`, stat field 22), elsewhere absolute in
+    /// the system's own units.
     pub start_ticks: u64,
 }
 

@@ -9,6 +9,9 @@ use tokio::io::unix::AsyncFd;
 
 use super::Signal;
 
+/// Processes that are not our children can be told from others here.
+pub(crate) const IDENTIFIES: bool = true;
+
 #[derive(Debug)]
 pub(super) struct Watch(AsyncFd<OwnedFd>);
 

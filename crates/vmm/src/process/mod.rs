@@ -1,24 +1,20 @@
 //! A process that may outlive us and may not be our child: its identity, its end, its killing.
 //!
-//! Invariant: signals go only to the very process that was recorded; on Linux a pidfd holds on to it, so that a
-//! recycled pid is out of reach.
+//! Invariant: signals go only to the very process that was recorded; on Linux a pidfd and on Windows a handle hold on
+//! to it, so that a recycled pid is out of reach.
 
-#[cfg(target_os = "linux")]
-mod linux;
-#[cfg(not(target_os = "linux"))]
-mod other;
 mod spawn;
+#[cfg_attr(target_os = "linux", path = "linux.rs")]
+#[cfg_attr(target_os = "macos", path = "macos.rs")]
+#[cfg_attr(windows, path = "windows.rs")]
+#[cfg_attr(not(any(target_os = "linux", target_os = "macos", windows)), path = "other.rs")]
+mod system;
 
 use std::time::Duration;
 
-#[cfg(target_os = "linux")]
-use linux as system;
-#[cfg(not(target_os = "linux"))]
-use other as system;
-
 use crate::ProcessId;
 pub(crate) use spawn::spawn;
-pub(crate) use system::host_boot_id;
+pub(crate) use system::{IDENTIFIES, host_boot_id};
 
 /// How hard to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +42,10 @@ impl Process {
 
     /// Holds on to a recorded process; `None` when it has ended.
     pub(crate) fn adopt(id: ProcessId) -> Option<Self> {
-        // The pidfd comes first: whatever start time is read afterwards belongs to the process it holds.
+        if !IDENTIFIES {
+            return None;
+        }
+        // The watch comes first: whatever start time is read afterwards belongs to the process it holds.
         let (watch, start_ticks) = system::Watch::open(id.pid).ok()?;
         (start_ticks == id.start_ticks).then_some(Self { id, child: None, watch })
     }

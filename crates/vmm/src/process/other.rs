@@ -1,8 +1,12 @@
-//! Systems without pidfd: only children can be watched and killed; nothing is adopted.
+//! Systems where we cannot tell a process from a later one with its pid: only children are watched and killed, nothing
+//! is adopted.
 
 use std::io;
 
 use super::Signal;
+
+/// See the module's head.
+pub(crate) const IDENTIFIES: bool = false;
 
 #[derive(Debug)]
 pub(super) struct Watch;
@@ -17,7 +21,6 @@ impl Watch {
         std::future::pending::<()>().await;
     }
 
-    #[cfg(unix)]
     pub(super) fn signal(&self, pid: u32, signal: Signal) -> io::Result<()> {
         let signal = match signal {
             Signal::Terminate => rustix::process::Signal::TERM,
@@ -26,15 +29,9 @@ impl Watch {
         let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
         Ok(rustix::process::kill_process(pid.ok_or(io::ErrorKind::InvalidInput)?, signal)?)
     }
-
-    /// Windows knows no polite signal.
-    #[cfg(not(unix))]
-    pub(super) fn signal(&self, pid: u32, _signal: Signal) -> io::Result<()> {
-        std::process::Command::new("taskkill").args(["/F", "/PID", &pid.to_string()]).output().map(drop)
-    }
 }
 
-/// Unknown here: records are void, nothing is re-attached.
+/// Unknown here.
 pub(crate) fn host_boot_id() -> String {
     String::new()
 }

@@ -134,7 +134,7 @@ impl QemuMachine {
     }
 
     pub(super) async fn attach(libexec: &Path, record: Record) -> Result<Self, AttachError> {
-        if !cfg!(target_os = "linux") {
+        if !process::IDENTIFIES {
             return Err(AttachError::Unsupported);
         }
         let daemon = record.daemon.and_then(Process::adopt);
