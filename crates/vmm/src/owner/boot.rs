@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use transport::Kind;
 
 use super::live::Live;
+use super::sparse;
 use crate::agent::{Agent, HelloPort, Hellos};
 use crate::error::chain;
 use crate::process::host_boot_id;
@@ -300,6 +301,7 @@ fn prepare_disks(config: &VmConfig) -> Result<(), SpawnError> {
             }
             let file = File::options().create(true).write(true).truncate(false).open(path)?;
             if file.metadata()?.len() == 0 {
+                sparse::make(&file)?;
                 file.set_len(bytes)?;
             }
             Ok(())

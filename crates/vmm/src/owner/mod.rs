@@ -8,6 +8,7 @@
 mod boot;
 mod live;
 mod lock;
+mod sparse;
 mod work;
 
 use std::collections::VecDeque;
