@@ -49,9 +49,10 @@ async fn a_missing_command_is_told_in_the_stream() {
     attached.output.unwrap().read_to_end(&mut bytes).await.unwrap();
     assert_eq!(&bytes[..4], [1, 0, 0, 0]);
     let text = String::from_utf8_lossy(&bytes[8..]).into_owned();
-    assert!(
-        text.starts_with("OCI runtime exec failed") && text.contains("executable file not found in $PATH")
-    );
+    assert!(text.starts_with(
+        "OCI runtime exec failed: exec failed: unable to start container process: exec: \"missing\": \
+             executable file not found in $PATH: unknown"
+    ));
     assert_eq!(world.engine.exec_inspect(&exec).await.unwrap().exit_code, Some(127));
     let exec = world.engine.exec_create("web", config("missing")).await.unwrap();
     let detached = ExecStart { detach: true, ..ExecStart::default() };
