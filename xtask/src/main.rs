@@ -5,6 +5,7 @@
 
 mod apt;
 mod bench;
+mod cross_check;
 mod digest;
 mod frontend;
 mod process;
@@ -42,6 +43,8 @@ enum Verb {
     Tools(tools::Options),
     /// Measure the promised figures against references of the same run, and print a table
     Bench(bench::Options),
+    /// Check that the host's crates compile for Windows and macOS
+    CrossCheck(cross_check::Options),
     /// Check what must hold of the tree: the arrows between crates, the length of files, and the like
     Tidy,
 }
@@ -65,6 +68,7 @@ fn run_verb() -> Result<()> {
         Verb::VmImage(options) => vm_image::build(&tree, &options).map(drop),
         Verb::Tools(options) => tools::run(&tree, &options),
         Verb::Bench(options) => bench::run(&tree, &options),
+        Verb::CrossCheck(options) => cross_check::run(&tree, &options),
         Verb::Tidy => tidy::run(&tree),
     }
 }

@@ -64,6 +64,19 @@ pub(crate) fn prepare(tree: &Tree, purposes: &[Purpose]) -> Result<()> {
     Ok(())
 }
 
+/// Installs packages from this machine's own sources; says so first.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    eprintln!("These packages are missing and will now be installed: {}", packages.join(" "));
+    process::visible(as_root()?.args(["apt-get", "update", "-q"]))?;
+    process::visible(as_root()?.args(INSTALL).args(packages))
+}
+
+/// Whether this is Debian 12.
+pub(crate) fn is_bookworm() -> bool {
+    let system = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    system.lines().any(|line| line == "VERSION_CODENAME=bookworm")
+}
+
 const INSTALL: [&str; 4] = ["apt-get", "install", "-y", "--no-install-recommends"];
 
 fn missing(purposes: &[Purpose]) -> Vec<&'static str> {
@@ -80,7 +93,8 @@ fn is_there(package: &Package) -> bool {
     package.probe.holds() || is_installed(package.name)
 }
 
-fn is_installed(package: &str) -> bool {
+/// Whether dpkg has it installed.
+pub(crate) fn is_installed(package: &str) -> bool {
     let status = Command::new("dpkg-query").args(["-W", "-f", "${db:Status-Status}", package]).output();
     status.is_ok_and(|done| done.status.success() && done.stdout == b"installed")
 }

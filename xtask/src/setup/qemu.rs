@@ -33,8 +33,7 @@ pub(crate) fn install(tree: &Tree) -> Result<()> {
     if candidate(&policy).is_some_and(|found| found >= OLDEST) {
         return process::visible(as_root()?.args(INSTALL).arg(PACKAGE));
     }
-    let system = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    if !system.lines().any(|line| line == "VERSION_CODENAME=bookworm") {
+    if !super::is_bookworm() {
         bail!("QEMU {OLDEST} or newer is missing, and this system has no such package: put one into PATH");
     }
     let suites = ["bookworm", "bookworm-backports"];
