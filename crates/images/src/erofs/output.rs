@@ -37,26 +37,41 @@ impl Sink for Vec<u8> {
 /// Appends to a sink from block 1 on; block 0 comes last.
 pub(super) struct Output<'s, S> {
     sink: &'s mut S,
-    buffer: Vec<u8>,
+    /// Room for [`BUFFER_BYTES`] from `start` on, where memory is aligned to a block: such a write needs no
+    /// copy by the kernel.
+    memory: Vec<u8>,
+    start: usize,
+    filled: usize,
     /// Image offset of the buffer's first byte.
     flushed: u64,
 }
 
 impl<'s, S: Sink> Output<'s, S> {
     pub(super) fn new(sink: &'s mut S) -> Self {
-        Self { sink, buffer: Vec::with_capacity(BUFFER_BYTES), flushed: BLOCK }
+        let memory = vec![0; BUFFER_BYTES + BLOCK as usize];
+        let start = memory.as_ptr().align_offset(BLOCK as usize).min(BLOCK as usize);
+        Self { sink, memory, start, filled: 0, flushed: BLOCK }
     }
 
     pub(super) fn position(&self) -> u64 {
-        self.flushed + self.buffer.len() as u64
+        self.flushed + self.filled as u64
+    }
+
+    /// The next `count` bytes of the buffer, at most what is free.
+    fn take(&mut self, count: usize) -> &mut [u8] {
+        let from = self.start + self.filled;
+        let count = count.min(BUFFER_BYTES - self.filled);
+        self.filled += count;
+        &mut self.memory[from..from + count]
     }
 
     pub(super) fn append(&mut self, mut bytes: &[u8]) -> Result<(), WriteError> {
         while !bytes.is_empty() {
-            let step = (BUFFER_BYTES - self.buffer.len()).min(bytes.len());
-            self.buffer.extend_from_slice(&bytes[..step]);
-            bytes = &bytes[step..];
-            if self.buffer.len() == BUFFER_BYTES {
+            let room = self.take(bytes.len());
+            let (now, later) = bytes.split_at(room.len());
+            room.copy_from_slice(now);
+            bytes = later;
+            if self.filled == BUFFER_BYTES {
                 self.flush()?;
             }
         }
@@ -65,10 +80,10 @@ impl<'s, S: Sink> Output<'s, S> {
 
     pub(super) fn append_zeros(&mut self, mut count: u64) -> Result<(), WriteError> {
         while count > 0 {
-            let step = ((BUFFER_BYTES - self.buffer.len()) as u64).min(count);
-            self.buffer.resize(self.buffer.len() + step as usize, 0);
-            count -= step;
-            if self.buffer.len() == BUFFER_BYTES {
+            let room = self.take(usize::try_from(count).unwrap_or(usize::MAX));
+            room.fill(0);
+            count -= room.len() as u64;
+            if self.filled == BUFFER_BYTES {
                 self.flush()?;
             }
         }
@@ -87,10 +102,10 @@ impl<'s, S: Sink> Output<'s, S> {
     }
 
     fn flush(&mut self) -> Result<(), WriteError> {
-        if !self.buffer.is_empty() {
-            self.sink.write_at(self.flushed, &self.buffer)?;
-            self.flushed += self.buffer.len() as u64;
-            self.buffer.clear();
+        if self.filled > 0 {
+            self.sink.write_at(self.flushed, &self.memory[self.start..self.start + self.filled])?;
+            self.flushed += self.filled as u64;
+            self.filled = 0;
         }
         Ok(())
     }

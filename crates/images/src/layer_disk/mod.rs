@@ -135,6 +135,9 @@ pub struct LayerDisk {
 struct Shared {
     path: PathBuf,
     file: File,
+    /// The same file past the page cache, where the file system can: for the bulk of a layer, whose copy into
+    /// fresh pages costs as much as its inflation.
+    direct: Option<File>,
     size_bytes: u64,
     /// Held only for bookkeeping, never across I/O.
     allocator: Mutex<Allocator>,
@@ -169,7 +172,9 @@ impl LayerDisk {
                 result => result.map_err(io_error)?,
             }
         }
-        let shared = Shared { path: path.to_owned(), file, size_bytes, allocator: Mutex::new(allocator) };
+        let direct = sys::open_direct(path);
+        let shared =
+            Shared { path: path.to_owned(), file, direct, size_bytes, allocator: Mutex::new(allocator) };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -240,6 +245,25 @@ impl LayerDisk {
             }
         }
         first
+    }
+
+    /// Writes at an offset of the disk: whole blocks in aligned memory past the page cache, the rest through it.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let aligned =
+            (bytes.as_ptr().align_offset(BLOCK_BYTES as usize) == 0) && offset.is_multiple_of(BLOCK_BYTES);
+        let whole = bytes.len() / BLOCK_BYTES as usize * BLOCK_BYTES as usize;
+        let past_cache = match &self.shared.direct {
+            Some(direct) if aligned && whole > 0 => {
+                match sys::write_all_at(direct, &bytes[..whole], offset) {
+                    Ok(()) => whole,
+                    // A device with larger blocks than ours.
+                    Err(error) if error.kind() == io::ErrorKind::InvalidInput => 0,
+                    Err(error) => return Err(error),
+                }
+            }
+            _ => 0,
+        };
+        sys::write_all_at(&self.shared.file, &bytes[past_cache..], offset + past_cache as u64)
     }
 
     fn write_error(&self, source: io::Error) -> WriteError {

@@ -1,6 +1,6 @@
 //! Writing one layer's image to the layer disk.
 
-use super::{BLOCK_BYTES, Extent, LayerDisk, WriteError, locate, sys};
+use super::{BLOCK_BYTES, Extent, LayerDisk, WriteError, locate};
 
 /// What a writer asks for at a time: 1 GiB, less on a small disk so that writers do not starve each
 /// other. Only bookkeeping: nothing takes space on the host before it is written, and what is left over
@@ -35,7 +35,8 @@ impl LayerWriter {
                 continue;
             };
             let step = room.min((bytes.len() - done) as u64) as usize;
-            sys::write_all_at(&self.disk.shared.file, &bytes[done..done + step], disk_offset)
+            self.disk
+                .write_at(&bytes[done..done + step], disk_offset)
                 .map_err(|source| self.disk.write_error(source))?;
             done += step;
         }

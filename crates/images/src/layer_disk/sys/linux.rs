@@ -1,10 +1,12 @@
-//! `fallocate(FALLOC_FL_PUNCH_HOLE)`.
+//! `fallocate(FALLOC_FL_PUNCH_HOLE)` and `O_DIRECT`.
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, fallocate};
+use nix::fcntl::{FallocateFlags, OFlag, fallocate};
 
 use crate::layer_disk::Extent;
 
@@ -24,4 +26,9 @@ pub(in super::super) fn punch_hole(file: &File, extent: Extent) -> io::Result<()
         Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Err(io::ErrorKind::Unsupported.into()),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// The file for writes past the page cache; none where the file system has no such thing (tmpfs).
+pub(in super::super) fn open_direct(path: &Path) -> Option<File> {
+    File::options().write(true).custom_flags(OFlag::O_DIRECT.bits()).open(path).ok()
 }
