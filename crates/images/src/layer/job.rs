@@ -14,7 +14,7 @@ use super::shared::Phase;
 use super::spool::{Spool, Spooled};
 use crate::catalog::{LayerRecord, LayerState};
 use crate::erofs::{self, Limits, Written};
-use crate::layer_disk::WriteError;
+use crate::layer_disk::{Extent, WriteError};
 use crate::registry::Session;
 use crate::store::blocking;
 use crate::works::Works;
@@ -134,15 +134,19 @@ async fn attempt(
     // A panic there is ours: it goes on here.
     let spooled = spooling.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
     let unpacked = unpacking.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-    match verdict(digest, cancel.is_cancelled(), downloaded, spooled, unpacked) {
-        Ok(written) if written.diff_id == order.diff_id => Ok(written),
-        Ok(written) => {
+    // A whole image may have been written of a layer that is refused all the same.
+    let extents = unpacked.as_ref().map(|written| written.extents.clone()).unwrap_or_default();
+    let accepted = match verdict(digest, cancel.is_cancelled(), downloaded, spooled, unpacked) {
+        Ok(written) if written.diff_id != order.diff_id => {
             let (expected, actual) = (order.diff_id, written.diff_id);
-            give_back(works, &written);
-            Err((LayerError::WrongDiffId { digest, expected, actual }, resumed))
+            Err(LayerError::WrongDiffId { digest, expected, actual })
         }
-        Err(error) => Err((error, resumed)),
-    }
+        other => other,
+    };
+    accepted.map_err(|error| {
+        give_back(works, &extents);
+        (error, resumed)
+    })
 }
 
 /// Which of the stages' outcomes explains the whole: a full disk first, then what the user did, then
@@ -175,8 +179,8 @@ fn verdict(
     }
 }
 
-fn give_back(works: &Works, written: &Written) {
-    if let Err(error) = works.disk.free(&written.extents) {
+fn give_back(works: &Works, extents: &[Extent]) {
+    if let Err(error) = works.disk.free(extents) {
         tracing::warn!(%error, "a layer that is not used still takes space");
     }
 }
@@ -214,11 +218,11 @@ fn record(works: &Works, order: Order, written: &Written) -> Result<(), LayerErr
     match stored {
         Ok(true) => Ok(()),
         Ok(false) => {
-            give_back(works, written);
+            give_back(works, &written.extents);
             works.content.remove_blob(&digest).map_err(LayerError::from)
         }
         Err(error) => {
-            give_back(works, written);
+            give_back(works, &written.extents);
             Err(error)
         }
     }
