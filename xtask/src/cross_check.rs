@@ -12,7 +12,8 @@ use std::process::Command;
 /// What is checked for.
 const TARGETS: [&str; 2] = ["x86_64-pc-windows-gnu", "aarch64-apple-darwin"];
 
-/// What runs on a user's machine, but for the desktop app: WebView's and Tauri's crates compile C for the target.
+/// What runs on a user's machine, but for the desktop app: it needs the built front end, and for macOS an Objective-C
+/// compiler.
 const CRATES: [&str; 10] = [
     "coracle-types",
     "agent-proto",
