@@ -16,6 +16,7 @@ mod logging;
 mod places;
 mod service;
 mod settings;
+mod sys;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,7 @@ const WORKER_THREADS: usize = 2;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    sys::return_freed_memory();
     keep_files_private();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build();

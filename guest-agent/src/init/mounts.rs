@@ -41,7 +41,9 @@ pub(crate) fn early() -> io::Result<()> {
     console()?;
     attach("proc", "/proc", safe, None)?;
     attach("sysfs", "/sys", safe, None)?;
-    attach("cgroup2", "/sys/fs/cgroup", safe, Some("nsdelegate"))?;
+    // favordynmods: moving a process into a group need not wait for a grace period of the whole machine, which
+    // was a fifth of starting one.
+    attach("cgroup2", "/sys/fs/cgroup", safe, Some("nsdelegate,favordynmods"))?;
     attach("tmpfs", "/run", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=0755"))?;
     fs::create_dir_all(paths::OWN_CGROUP)?;
     fs::write(Path::new(paths::OWN_CGROUP).join("cgroup.procs"), "1")?;

@@ -1,12 +1,14 @@
 //! Whatever a layer is compressed with, told by its first bytes, since media types lie.
 
+use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use flate2::bufread::MultiGzDecoder;
+use bytes::{Bytes, BytesMut};
 use ruzstd::decoding::FrameDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 
+use super::gzip::Gzip;
 use super::pipe::{Piece, PipeReader};
 
 const PIECE_BYTES: usize = 256 << 10;
@@ -26,7 +28,7 @@ fn decompressed<'a, R: BufRead + Send + 'a>(mut blob: R) -> io::Result<Box<dyn R
     }
     let blob = io::Cursor::new(magic[..length].to_vec()).chain(blob);
     Ok(match magic {
-        [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(blob)),
+        [0x1f, 0x8b, ..] => Box::new(Gzip::new(blob)),
         // A frame, or a skippable frame before the first.
         [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Box::new(Zstd::new(blob)),
         _ => Box::new(blob),
@@ -48,10 +50,24 @@ pub(crate) fn ahead<R: BufRead + Send, T>(blob: R, work: impl FnOnce(PipeReader)
 
 fn pump(blob: impl BufRead + Send, to: &SyncSender<Piece>) -> io::Result<Piece> {
     let mut tar = decompressed(blob)?;
+    // Pieces given away; their memory comes back once the worker has let go, which saves the kernel from
+    // making and clearing as much memory as the tar is long.
+    let mut lent = VecDeque::<Bytes>::new();
     loop {
-        let mut bytes = Vec::with_capacity(PIECE_BYTES);
-        tar.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut bytes)?;
-        if bytes.is_empty() || to.send(Piece::Bytes(bytes.into())).is_err() {
+        let returned = if lent.len() > PIECES_AHEAD { lent.pop_front() } else { None };
+        let mut piece = returned.and_then(|bytes| bytes.try_into_mut().ok()).unwrap_or_else(BytesMut::new);
+        piece.resize(PIECE_BYTES, 0);
+        let mut filled = 0;
+        while filled < PIECE_BYTES {
+            match tar.read(&mut piece[filled..])? {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        piece.truncate(filled);
+        let piece = piece.freeze();
+        lent.push_back(piece.clone());
+        if filled == 0 || to.send(Piece::Bytes(piece)).is_err() {
             return Ok(Piece::End);
         }
     }

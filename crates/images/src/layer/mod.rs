@@ -17,6 +17,7 @@
 
 mod decompress;
 mod download;
+mod gzip;
 mod job;
 mod pipe;
 mod shared;
