@@ -1,8 +1,7 @@
 //! What every transport promises, proved of each: the crate's head lists the promises.
 //!
-//! The ends that need a guest's kernel are proved by the end-to-end tests, which run the same suite against a
-//! real VM; here `serial` runs over an in-memory wire and `vhost-user` against a stand-in for the daemon's
-//! unix-socket protocol.
+//! `serial` runs over an in-memory wire and `vhost-user` against a stand-in for the daemon's unix-socket
+//! protocol; the guest's kernel and the real daemon are met by the end-to-end tests (`tests/tests/vm.rs`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
