@@ -56,7 +56,7 @@ const fn package(name: &'static str, purpose: Purpose, probe: Probe) -> Package 
 }
 
 /// All of them but QEMU, which has a minimum version.
-pub(crate) const PACKAGES: [Package; 22] = [
+pub(crate) const PACKAGES: [Package; 24] = [
     // Linking, and the C libraries of the host's crates and the guest's agent.
     package("gcc", Purpose::Run, Probe::Program("gcc")),
     package("libc6-dev", Purpose::Run, Probe::File("/usr/include/stdio.h")),
@@ -84,6 +84,9 @@ pub(crate) const PACKAGES: [Package; 22] = [
     package("docker-registry", Purpose::Test, Probe::Program("docker-registry")),
     package("skopeo", Purpose::Test, Probe::Program("skopeo")),
     package("git", Purpose::Test, Probe::Program("git")),
+    // A real Debian root for an image, and a foreign reader of what the layer writer writes.
+    package("mmdebstrap", Purpose::Test, Probe::Program("mmdebstrap")),
+    package("erofs-utils", Purpose::Test, Probe::Program("fsck.erofs")),
     package("docker-registry", Purpose::Bench, Probe::Program("docker-registry")),
     package("skopeo", Purpose::Bench, Probe::Program("skopeo")),
     package("crun", Purpose::Bench, Probe::Program("crun")),
