@@ -13,6 +13,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -31,6 +32,9 @@ use tracing::Instrument as _;
 use crate::detach::{Keys, Passed};
 use crate::listen::{Connection, hung_up};
 use crate::streams::{CHUNK_BYTES, output_type};
+
+/// How long a client may take to hang up after the end of the output.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What the client sent along, taken from the request before its body is read.
 pub(crate) struct Hijack {
@@ -155,6 +159,7 @@ fn plain(stopping: &CancellationToken, tasks: &TaskTracker, streams: Streams) ->
     let output_ends = CancellationToken::new();
     if let (Some(mut input), Some(body)) = (input, body) {
         let ended = output_ends.clone();
+        let left = output.is_some().then(|| output_ends.clone());
         let stopping = stopping.clone();
         let forward = async move {
             let mut data = body.into_data_stream();
@@ -169,8 +174,15 @@ fn plain(stopping: &CancellationToken, tasks: &TaskTracker, streams: Streams) ->
             // Dropping the writer may cut bytes in flight: the output's end is its end too.
             ended.cancelled().await;
         };
+        let left = async move {
+            match left {
+                Some(left) => left.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
         let forward = async move {
-            tokio::select! { () = forward => {}, () = stopping.cancelled() => {} }
+            // A process that does not read would hold the writer long after its client has left.
+            tokio::select! { () = forward => {}, () = left => {}, () = stopping.cancelled() => {} }
         };
         tasks.spawn(forward.in_current_span());
     }
@@ -226,10 +238,15 @@ async fn copy(upgraded: Upgraded, streams: Streams) -> Option<Input> {
         }
         ended
     };
+    tokio::pin!(inward);
     tokio::select! {
-        () = outward => None,
-        ended = inward => Some(ended),
+        () = outward => {}
+        ended = &mut inward => return Some(ended),
     }
+    // To close on bytes that nobody has read is a reset: a client that still sends would see an error in
+    // the end's place. So what it sends is taken until it has seen the end.
+    drop(tokio::time::timeout(LINGER, inward).await);
+    None
 }
 
 async fn send(output: Output, mut write: impl AsyncWrite + Unpin) {

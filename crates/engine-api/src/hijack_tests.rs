@@ -142,6 +142,31 @@ async fn a_client_that_hangs_up_ends_both_streams() {
 }
 
 #[tokio::test]
+async fn a_client_that_still_sends_sees_the_end_and_no_reset() {
+    let mut stage = stage(false);
+    within(request(&mut stage.client, UPGRADE)).await;
+    // More than the process takes: the rest lies unread in the connection.
+    within(stage.client.write_all(&vec![b'y'; 100_000])).await.unwrap();
+    assert_eq!(within(fed(&mut stage.process)).await[0], b'y');
+    drop(stage.process.output);
+    let mut rest = Vec::new();
+    within(stage.client.read_to_end(&mut rest)).await.unwrap();
+    assert!(rest.is_empty());
+}
+
+#[tokio::test]
+async fn without_an_upgrade_a_client_that_leaves_lets_go_of_a_process_that_does_not_read() {
+    let mut stage = stage(false);
+    within(request(&mut stage.client, "Content-Length: 100000\r\n")).await;
+    within(stage.client.write_all(&vec![b'y'; 100_000])).await.unwrap();
+    assert_eq!(within(fed(&mut stage.process)).await[0], b'y');
+    drop((stage.client, stage.process.output));
+    let mut process_input = stage.process.input;
+    let writer_gone = async { while process_input.write_all(&[0; 64]).await.is_ok() {} };
+    within(writer_gone).await;
+}
+
+#[tokio::test]
 async fn detach_keys_end_a_terminals_attach() {
     let mut stage = stage(true);
     let head = within(request(&mut stage.client, UPGRADE)).await;
