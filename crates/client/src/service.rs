@@ -118,9 +118,21 @@ fn spawn(program: &Path, endpoint: &Endpoint, output: &Path) -> Result<Child, St
 
 fn log_file(path: &Path) -> io::Result<fs::File> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+        private_folder(folder)?;
     }
     fs::File::create(path)
+}
+
+/// The state folder is made here before coracled sees it, and is as private as coracled would make it.
+#[cfg(unix)]
+fn private_folder(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn private_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)
 }
 
 /// Keeps the terminal's signals, Ctrl-C first of all, from the service.
@@ -184,6 +196,10 @@ mod tests {
             if status.code() == Some(3) && last_words == "no image here"),
             "{error}"
         );
+        for made in ["home", "home/log"] {
+            let mode = fs::metadata(folder.path().join(made)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700, "{made}");
+        }
     }
 
     #[tokio::test]
