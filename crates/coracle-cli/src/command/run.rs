@@ -20,9 +20,9 @@ pub(crate) async fn run(run: Run, out: Output) -> Result<Exit, Failure> {
             "cannot attach stdin to a TTY-enabled container because stdin is not a terminal",
         ));
     }
-    let client = super::connect().await?;
-    let docker = client.docker()?;
     let failed = |failure: Failure| failure.with(Exit::ENGINE);
+    let client = super::connect().await.map_err(failed)?;
+    let docker = client.docker().map_err(|error| failed(error.into()))?;
     if run.pull == "always" {
         download(&docker, &run.image, None, Show::Text).await.map_err(failed)?;
     }

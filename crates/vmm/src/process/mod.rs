@@ -34,9 +34,16 @@ pub(crate) struct Process {
 
 impl Process {
     /// Holds on to a child just started.
-    pub(crate) fn of_child(child: tokio::process::Child) -> std::io::Result<Self> {
+    pub(crate) fn of_child(mut child: tokio::process::Child) -> std::io::Result<Self> {
         let pid = child.id().ok_or(std::io::ErrorKind::NotFound)?;
-        let (watch, start_ticks) = system::Watch::open(pid)?;
+        let (watch, start_ticks) = match system::Watch::open(pid) {
+            Ok(held) => held,
+            Err(error) => {
+                // Out of descriptors, say: what nobody holds, nobody would end.
+                let _ = child.start_kill();
+                return Err(error);
+            }
+        };
         Ok(Self { id: ProcessId { pid, start_ticks }, child: Some(child), watch })
     }
 
