@@ -52,7 +52,10 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<()> {
     }
     stages.run("front end", || frontend::build(tree))?;
     stages.run("desktop app", || build(tree, options, &["coracle-desktop"]))?;
-    stages.run("service", || start_service(tree, options))?;
+    stages.run("service", || {
+        start_service(tree, options)?;
+        retire_vm(tree, options)
+    })?;
     eprintln!("\n{}\nThe desktop app opens. Close its window to come back here.", stages.table());
     process::visible(&mut Command::new(folder(tree, options).join("coracle-desktop")))
 }
@@ -93,7 +96,8 @@ fn start_service(tree: &Tree, options: &Options) -> Result<()> {
     let stamp = tree.target("stamps/service");
     let program = folder(tree, options).join(format!("coracled{}", std::env::consts::EXE_SUFFIX));
     let built = digest::of_file(&program)?;
-    if std::fs::read_to_string(&stamp).is_ok_and(|started| started != built) {
+    // One that no run has started, an installed one or one of before `cargo clean`, is an earlier one too.
+    if !std::fs::read_to_string(&stamp).is_ok_and(|started| started == built) {
         step("Stopping the earlier service", || {
             process::output(&mut coracle(tree, options, &["service", "stop"])).map(drop)
         })?;
@@ -104,14 +108,26 @@ fn start_service(tree: &Tree, options: &Options) -> Result<()> {
     write_stamp(&stamp, &built)
 }
 
-/// Boots the VM; one that runs an earlier image is restarted.
-fn start_vm(tree: &Tree, options: &Options) -> Result<()> {
+/// Stops a VM that runs an earlier image; whatever boots from here on is of this one.
+fn retire_vm(tree: &Tree, options: &Options) -> Result<()> {
     let stamp = tree.target("stamps/vm");
     let image = digest::of_file(&tree.target("vm-image/manifest.json"))?;
-    let earlier = std::fs::read_to_string(&stamp).is_ok_and(|started| started != image);
-    let verb = if earlier { "restart" } else { "start" };
-    step("Booting the VM", || process::output(&mut coracle(tree, options, &["vm", verb])).map(drop))?;
+    if std::fs::read_to_string(&stamp).is_ok_and(|started| started != image) {
+        let stopped = step("Stopping the VM with the earlier image", || {
+            process::output(&mut coracle(tree, options, &["vm", "stop"])).map(drop)
+        });
+        // It is down even then; it only went down in disorder.
+        if let Err(error) = stopped {
+            eprintln!("{error:#}");
+        }
+    }
     write_stamp(&stamp, &image)
+}
+
+/// Boots the VM unless it runs.
+fn start_vm(tree: &Tree, options: &Options) -> Result<()> {
+    retire_vm(tree, options)?;
+    step("Booting the VM", || process::output(&mut coracle(tree, options, &["vm", "start"])).map(drop))
 }
 
 fn write_stamp(stamp: &Path, text: &str) -> Result<()> {

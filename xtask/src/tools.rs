@@ -24,6 +24,8 @@ const TEST: [Tool; 2] = [
 /// The suite whose docker client is new enough, with what it needs to run on Debian 12.
 const DOCKER_SUITE: &str = "forky";
 const DOCKER_PACKAGE: &str = "docker-cli";
+/// The oldest docker client that speaks a version of the API that coracled answers (1.44). Debian 12 has 20.
+const OLDEST_DOCKER: u32 = 25;
 
 /// What to get.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -89,7 +91,7 @@ fn installed(record: &str, tool: &Tool) -> bool {
 
 fn docker(tree: &Tree) -> Result<()> {
     let place = tree.target("tools/docker");
-    if process::in_path("docker").is_some() || place.join("usr/bin/docker").exists() {
+    if docker_is_there() || place.join("usr/bin/docker").exists() {
         return Ok(());
     }
     step("Downloading a docker client", || {
@@ -103,9 +105,30 @@ fn docker(tree: &Tree) -> Result<()> {
     })
 }
 
+/// Whether one of a fitting version is in PATH.
+fn docker_is_there() -> bool {
+    // A client that has no daemon to ask tells its own version all the same.
+    let version = process::text(Command::new("docker").arg("--version"));
+    version.is_ok_and(|text| docker_major(&text).is_some_and(|found| found >= OLDEST_DOCKER))
+}
+
+/// `Docker version 28.2.2, build …` gives 28.
+fn docker_major(text: &str) -> Option<u32> {
+    let (_, version) = text.split_once("version ")?;
+    version.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_of_docker() {
+        assert_eq!(docker_major("Docker version 20.10.24+dfsg1, build 297e128\n"), Some(20));
+        assert_eq!(docker_major("Docker version 28.2.2, build e6534b4\n"), Some(28));
+        assert_eq!(docker_major("podman version 5.4.2\n"), Some(5));
+        assert_eq!(docker_major("nonsense"), None);
+    }
 
     #[test]
     fn reads_cargos_record() {

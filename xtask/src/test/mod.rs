@@ -39,6 +39,10 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<()> {
     let mark = temporary.path().display().to_string();
     let environment = Environment { tree, mark: mark.clone() };
     let mut steps = Steps::default();
+    steps.run("Set-up for the tests", || {
+        setup::prepare(tree, &[Purpose::Run, Purpose::Desktop, Purpose::Test])?;
+        tools::for_tests(tree)
+    });
     if options.e2e.is_none() {
         checks_and_unit_tests(&environment, &mut steps);
     }
@@ -62,10 +66,6 @@ fn roomy_folder() -> PathBuf {
 
 fn checks_and_unit_tests(environment: &Environment<'_>, steps: &mut Steps) {
     let tree = environment.tree;
-    steps.run("Set-up for the tests", || {
-        setup::prepare(tree, &[Purpose::Run, Purpose::Desktop, Purpose::Test])?;
-        tools::for_tests(tree)
-    });
     steps.run("Tidy", || tidy::run(tree));
     steps.run("Format", || environment.watch(environment.cargo(&["fmt", "--all", "--check"])));
     // The desktop shell takes the built front end in, so clippy needs it too.
