@@ -9,6 +9,7 @@ mod command;
 mod exit;
 mod output;
 mod session;
+mod signals;
 mod terminal;
 
 use clap::{CommandFactory as _, Parser as _};

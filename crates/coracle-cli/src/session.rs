@@ -1,5 +1,6 @@
 //! A container's or exec's streams joined to this process's own.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io::{self, Read as _};
 use std::pin::Pin;
@@ -16,6 +17,32 @@ use crate::terminal::{Raw, Resizes, size};
 pub(crate) type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, DockerError>> + Send>>;
 pub(crate) type Input = Pin<Box<dyn AsyncWrite + Send>>;
 
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The output is over.
+    Output,
+    /// The user typed the detach keys: the process runs on.
+    Detached,
+}
+
+/// Docker's detach keys, ctrl-p ctrl-q. coracled takes them out of a terminal's input and ends the connection,
+/// which then looks like the end of the output.
+#[derive(Debug, Default)]
+struct DetachKeys {
+    held: bool,
+    typed: bool,
+}
+
+impl DetachKeys {
+    fn see(&mut self, input: &[u8]) {
+        for &byte in input {
+            self.typed |= self.held && byte == 0x11;
+            self.held = byte == 0x10;
+        }
+    }
+}
+
 /// Copies `output` to stdout and stderr until it ends; with `stdin`, stdin into `input` until it ends; with
 /// `tty`, this terminal is raw meanwhile and `resize(columns, rows)` is called at first and at each change.
 pub(crate) async fn join<R, F>(
@@ -24,18 +51,19 @@ pub(crate) async fn join<R, F>(
     stdin: bool,
     tty: bool,
     resize: R,
-) -> Result<(), Failure>
+) -> Result<Ended, Failure>
 where
     R: Fn(u16, u16) -> F,
     F: Future<Output = ()>,
 {
     let _raw = if tty && crate::terminal::stdin_is_terminal() { Some(Raw::enter()?) } else { None };
+    let keys = RefCell::new(DetachKeys::default());
     let typed = async {
         // Without stdin the input is kept open: closing it would close the connection.
         if !stdin {
             return std::future::pending().await;
         }
-        if let Err(error) = copy_stdin(input).await
+        if let Err(error) = copy_stdin(input, |piece| keys.borrow_mut().see(piece)).await
             && error.kind() != io::ErrorKind::BrokenPipe
         {
             Failure::from(error).print(false);
@@ -55,10 +83,11 @@ where
         }
     };
     tokio::select! {
-        done = print(output) => done,
-        () = typed => Ok(()),
-        () = resized => Ok(()),
+        done = print(output) => done?,
+        () = typed => {}
+        () = resized => {}
     }
+    Ok(if tty && keys.borrow().typed { Ended::Detached } else { Ended::Output })
 }
 
 /// Copies a container's output to this process's.
@@ -85,7 +114,7 @@ fn put(to: &mut impl io::Write, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Reads stdin on a thread of its own, which a blocking read can keep without keeping the process.
-async fn copy_stdin(mut input: Input) -> io::Result<()> {
+async fn copy_stdin(mut input: Input, mut see: impl FnMut(&[u8])) -> io::Result<()> {
     let (sender, mut pieces) = mpsc::channel::<io::Result<Vec<u8>>>(4);
     std::thread::spawn(move || {
         let mut buffer = vec![0; 16 * 1024];
@@ -103,8 +132,29 @@ async fn copy_stdin(mut input: Input) -> io::Result<()> {
         }
     });
     while let Some(piece) = pieces.recv().await {
-        input.write_all(&piece?).await?;
+        let piece = piece?;
+        see(&piece);
+        input.write_all(&piece).await?;
         input.flush().await?;
     }
     input.shutdown().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn detach_keys_are_seen_across_reads() {
+        for (pieces, typed) in [
+            (&[&b"ls\x10"[..], b"\x11"][..], true),
+            (&[b"\x10\x10\x11"], true),
+            (&[b"\x10a\x11"], false),
+            (&[b"\x11\x10"], false),
+        ] {
+            let mut keys = DetachKeys::default();
+            pieces.iter().for_each(|piece| keys.see(piece));
+            assert_eq!(keys.typed, typed, "{pieces:?}");
+        }
+    }
 }

@@ -13,6 +13,7 @@ use super::images::{Show, download};
 use crate::args::Run;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
+use crate::session::Ended;
 
 pub(crate) async fn run(run: Run, out: Output) -> Result<Exit, Failure> {
     if run.tty && run.interactive && !run.detach && !crate::terminal::stdin_is_terminal() {
@@ -56,8 +57,20 @@ async fn attached(client: &Client, docker: &Docker, id: &str, run: &Run) -> Resu
         // A container that has just ended has no terminal to resize.
         drop(docker.resize_container_tty(id, size).await);
     };
-    crate::session::join(streams.output, streams.input, run.interactive, run.tty, resize).await?;
-    match wait.exit().await.map_err(|error| Failure::from(error).with(Exit::ENGINE))? {
+    let session = async {
+        let joined =
+            crate::session::join(streams.output, streams.input, run.interactive, run.tty, resize).await?;
+        if joined == Ended::Detached {
+            return Ok(None);
+        }
+        wait.exit().await.map(Some).map_err(|error| Failure::from(error).with(Exit::ENGINE))
+    };
+    let ended = tokio::select! {
+        ended = session => ended?,
+        lost = crate::signals::pass_on(docker, id), if !run.tty => return Err(lost),
+    };
+    let Some(ended) = ended else { return Ok(Exit::OK) };
+    match ended {
         Some(ended) => Ok(Exit::of(ended.status_code)),
         None => Err(Failure::new("coracled went away while the container ran").with(Exit::ENGINE)),
     }
