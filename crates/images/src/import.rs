@@ -20,24 +20,18 @@ pub(crate) struct Unpacked {
     /// One pull for each image.
     pub(crate) requests: Vec<Request>,
     /// The blobs that were laid out as partial files.
-    pub(crate) blobs: Vec<Digest>,
+    pub(crate) blobs: Leftovers,
 }
 
 /// Lays an archive's blobs out. On an error none of them stays. Blocking.
-pub(crate) fn unpack(works: &Works, archive: &Path) -> Result<Unpacked, PullError> {
-    let mut blobs = Vec::new();
-    let unpacked = lay_out(works, archive, &mut blobs).and_then(|index| requests(archive, index.as_deref()));
-    match unpacked {
-        Ok(requests) => Ok(Unpacked { requests, blobs }),
-        Err(error) => {
-            clear(works, &blobs);
-            Err(error)
-        }
-    }
+pub(crate) fn unpack(works: &Arc<Works>, archive: &Path) -> Result<Unpacked, PullError> {
+    let mut blobs = Leftovers(Arc::clone(works), Vec::new());
+    let index = lay_out(works, archive, &mut blobs.1)?;
+    Ok(Unpacked { requests: requests(archive, index.as_deref())?, blobs })
 }
 
 /// Removes what of the blobs has not become part of an image. Blocking.
-pub(crate) fn clear(works: &Works, blobs: &[Digest]) {
+fn clear(works: &Works, blobs: &[Digest]) {
     for digest in blobs {
         if let Err(error) = works.content.remove_partial(digest) {
             tracing::warn!(%error, "a part of an imported archive stays on the disk");
@@ -134,7 +128,7 @@ fn malformed(archive: &Path, detail: String) -> PullError {
 }
 
 /// Removes an import's leftovers when it ends, however it ends.
-pub(crate) struct Leftovers(pub(crate) Arc<Works>, pub(crate) Vec<Digest>);
+pub(crate) struct Leftovers(Arc<Works>, Vec<Digest>);
 
 impl Drop for Leftovers {
     fn drop(&mut self) {

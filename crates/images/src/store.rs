@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use types::{Digest, Reference};
 
 use crate::catalog::{ImageRecord, LayerState, Snapshot};
-use crate::import::{self, Leftovers};
+use crate::import::{self, Unpacked};
 use crate::layer::Jobs;
 use crate::pull::{self, Request, Source};
 use crate::registry::{Clients, Session};
@@ -187,10 +187,10 @@ impl Store {
     /// [`PullError`], as if the archive were a registry.
     pub async fn import_oci_layout(&self, archive: &Path) -> Result<Image, PullError> {
         let (works, archive) = (self.works(), archive.to_owned());
-        let unpacked = blocking(move || import::unpack(&works, &archive)).await?;
-        let _leftovers = Leftovers(self.works(), unpacked.blobs);
+        let Unpacked { requests, blobs: _leftovers } =
+            blocking(move || import::unpack(&works, &archive)).await?;
         let mut first = None;
-        for request in unpacked.requests {
+        for request in requests {
             let image = self.run(request, Reporter::new(None), &CancellationToken::new()).await?;
             first.get_or_insert(image);
         }
@@ -226,8 +226,9 @@ pub(crate) fn short(digest: &Digest) -> String {
 pub(crate) fn image(snapshot: &Snapshot, id: &Digest) -> Option<Image> {
     let record: &ImageRecord = snapshot.images.get(id)?;
     let config = ImageConfiguration::from_reader(record.config_json.as_bytes()).ok()?;
-    let layers: Vec<_> =
-        record.diff_ids.iter().filter_map(|d| snapshot.layers.get(d)).map(|l| l.layer.clone()).collect();
+    // Never without one of its layers: a container would run on half an image.
+    let layers = record.diff_ids.iter().map(|d| snapshot.layers.get(d).map(|l| l.layer.clone()));
+    let layers: Vec<_> = layers.collect::<Option<_>>()?;
     Some(Image {
         id: *id,
         manifest: record.manifest,

@@ -108,11 +108,13 @@ impl Works {
             self.lower_pins(diff_ids);
             Ok::<_, StorageError>(settle(snapshot, |diff_id| self.pinned(diff_id)))
         })?;
+        // One that fails does not keep the others.
+        let mut outcome = Ok(());
         for layer in stray {
             self.give_back(&layer);
-            self.content.demote(&layer.digest)?;
+            outcome = outcome.and(self.content.demote(&layer.digest));
         }
-        Ok(())
+        outcome
     }
 
     /// Makes an image exist. All its layers must be pinned and in the catalog.
@@ -185,14 +187,15 @@ impl Works {
             Ok::<_, StorageError>(gone)
         })?;
         let snapshot = self.catalog.snapshot();
+        let mut outcome = Ok(());
         for record in gone {
             let Layer { digest, .. } = record.layer;
             self.give_back(&record.layer);
             if !snapshot.layers.values().any(|other| other.layer.digest == digest) {
-                self.content.remove_blob(&digest)?;
+                outcome = outcome.and(self.content.remove_blob(&digest));
             }
         }
-        Ok(())
+        outcome
     }
 
     /// The next [`Works::open`] punches what could not be punched now.
