@@ -55,14 +55,9 @@ impl Machine for vmm::Vm {
         stream::unfold(watched, |mut w| async move {
             let mut first = std::mem::take(&mut w.first);
             loop {
-                if !first {
-                    let changed = tokio::select! {
-                        changed = w.status.changed() => changed,
-                        changed = w.agents.changed() => changed,
-                    };
-                    changed.ok()?;
-                }
-                let new_agent = w.agents.has_changed().unwrap_or(false) || std::mem::take(&mut first);
+                // `changed` marks what it saw as seen: `has_changed` alone would miss that agent.
+                let seen = std::mem::take(&mut first) || next_change(&mut w.status, &mut w.agents).await?;
+                let new_agent = w.agents.has_changed().unwrap_or(false) || seen;
                 let agent = w.agents.borrow_and_update().clone();
                 let presence = view(&w.status.borrow_and_update(), agent);
                 let same = match (&w.last, &presence) {
@@ -81,6 +76,14 @@ impl Machine for vmm::Vm {
     }
 }
 
+/// Waits for either; whether it was the agent. `None` when nobody runs the VM any more.
+async fn next_change<S, A>(status: &mut watch::Receiver<S>, agents: &mut watch::Receiver<A>) -> Option<bool> {
+    tokio::select! {
+        changed = status.changed() => changed.ok().map(|()| false),
+        changed = agents.changed() => changed.ok().map(|()| true),
+    }
+}
+
 fn view(status: &vmm::Status, agent: Option<vmm::Agent>) -> Presence {
     if let Some(agent) = agent {
         return Presence::Up(agent);
@@ -91,5 +94,22 @@ fn view(status: &vmm::Status, agent: Option<vmm::Agent>) -> Presence {
         vmm::Status::Booting { .. } | vmm::Status::Running { .. } | vmm::Status::Stopping => {
             Presence::Unknown
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_agent_in_anothers_place_is_news() {
+        let (status, mut statuses) = watch::channel(0);
+        let (agent, mut agents) = watch::channel(0);
+        agent.send_replace(1);
+        assert_eq!(next_change(&mut statuses, &mut agents).await, Some(true));
+        status.send_replace(1);
+        assert_eq!(next_change(&mut statuses, &mut agents).await, Some(false));
+        drop((status, agent));
+        assert_eq!(next_change(&mut statuses, &mut agents).await, None);
     }
 }
