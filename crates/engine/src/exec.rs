@@ -1,8 +1,8 @@
-//! Execs: further processes in a running container. Kept in memory for as long as the container exists.
+//! Execs: further processes in a running container. Kept in memory while they run, and five minutes longer.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use types::{ContainerId, ExecId};
 const KILLED: i64 = 137;
 /// How long the end of an exec's output is held back for its exit code: it may go on without output.
 const EXIT_FOLLOWS_WITHIN: Duration = Duration::from_secs(5);
+/// How long the exit code of an exec can be asked for; Docker's interval.
+const EXIT_CODE_KEPT: Duration = Duration::from_secs(5 * 60);
 
 /// How far an exec is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +36,13 @@ pub(crate) struct Exec {
     pub(crate) container: ContainerId,
     pub(crate) config: ExecConfig,
     state: watch::Sender<ExecState>,
+    ended_at: OnceLock<Instant>,
 }
 
 impl Exec {
     pub(crate) fn new(container: ContainerId, config: ExecConfig) -> Arc<Self> {
         let (state, _) = watch::channel(ExecState::Created);
-        Arc::new(Self { id: ExecId::random(), container, config, state })
+        Arc::new(Self { id: ExecId::random(), container, config, state, ended_at: OnceLock::new() })
     }
 
     pub(crate) fn now(&self) -> ExecState {
@@ -77,6 +80,7 @@ impl Exec {
             let news = !matches!(state, ExecState::Exited { .. });
             if news {
                 *state = ExecState::Exited { code };
+                self.ended_at.get_or_init(Instant::now);
             }
             news
         })
@@ -100,13 +104,27 @@ impl Exec {
     }
 
     /// Completes when it has ended.
-    pub(crate) fn end(&self) -> BoxFuture<'static, ()> {
+    pub(crate) fn ended(&self) -> BoxFuture<'static, ()> {
         let mut state = self.state.subscribe();
         async move {
-            let ended = state.wait_for(|state| matches!(state, ExecState::Exited { .. }));
+            // An error: its container is gone, and it with it.
+            let _ = state.wait_for(|state| matches!(state, ExecState::Exited { .. })).await;
+        }
+        .boxed()
+    }
+
+    /// Completes when it has ended, for one whose output has.
+    pub(crate) fn end(&self) -> BoxFuture<'static, ()> {
+        let ended = self.ended();
+        async move {
             let _ = tokio::time::timeout(EXIT_FOLLOWS_WITHIN, ended).await;
         }
         .boxed()
+    }
+
+    /// Whether its exit code has been there long enough for whoever wanted it.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.ended_at.get().is_some_and(|at| at.elapsed() >= EXIT_CODE_KEPT)
     }
 }
 
@@ -168,6 +186,18 @@ mod tests {
         assert!(!exec.exited(4));
         assert_eq!(reading.await.unwrap(), "hi");
         assert_eq!(exec.now(), ExecState::Exited { code: 3 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exec_that_ended_is_kept_for_a_while() {
+        let exec = Exec::new(ContainerId::random(), ExecConfig::default());
+        exec.begin().unwrap();
+        tokio::time::advance(2 * EXIT_CODE_KEPT).await;
+        assert!(!exec.is_stale());
+        exec.exited(0);
+        assert!(!exec.is_stale());
+        tokio::time::advance(EXIT_CODE_KEPT).await;
+        assert!(exec.is_stale());
     }
 
     #[test]

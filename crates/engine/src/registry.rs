@@ -106,7 +106,10 @@ impl Registry {
     }
 
     pub(crate) fn insert_exec(&self, exec: Arc<Exec>) {
-        self.tables().execs.insert(exec.id.clone(), exec);
+        let mut tables = self.tables();
+        // A health check by exec every few seconds must not fill the memory.
+        tables.execs.retain(|_, exec| !exec.is_stale());
+        tables.execs.insert(exec.id.clone(), exec);
     }
 
     pub(crate) fn exec(&self, id: &str) -> Option<Arc<Exec>> {
