@@ -52,6 +52,17 @@ async fn starts_on_what_works_and_remembers_what_does_not() {
 }
 
 #[tokio::test]
+async fn a_taken_hello_port_is_passed_over() {
+    let home = tempfile::tempdir().unwrap();
+    let fake = Fake::new(TCG_WORKS);
+    fake.vsock_is_taken.store(true, Ordering::SeqCst);
+    let config = vmm::VmConfig { transport: vmm::Choice::Auto, ..config(home.path()) };
+    let vm = Vm::with_hypervisor(config, Arc::new(Hyper(Arc::clone(&fake))));
+    vm.start().await.unwrap();
+    assert!(matches!(vm.status(), Status::Running { transport: transport::Kind::Memory, .. }));
+}
+
+#[tokio::test]
 async fn the_doctor_knows_the_verdicts() {
     let home = tempfile::tempdir().unwrap();
     let vm = vm(home.path(), &Fake::new(TCG_WORKS));

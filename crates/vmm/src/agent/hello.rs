@@ -64,6 +64,11 @@ impl HelloPort {
 pub(crate) struct Hellos(broadcast::Receiver<Greeting>);
 
 impl Hellos {
+    /// None ever come.
+    pub(crate) fn none() -> Self {
+        Self(broadcast::channel(1).1)
+    }
+
     /// The next hello. Cancel-safe. Never returns when the listener has failed: the machine's own death or a
     /// deadline tells.
     pub(crate) async fn next(&mut self) -> Greeting {

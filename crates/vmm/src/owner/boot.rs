@@ -84,8 +84,7 @@ impl Boot {
         };
         let accelerators = candidates(&self.hypervisor.accelerators(), named, |a| verdicts.of(a))
             .map_err(BootError::plain)?;
-        let transport =
-            choose_transport(&*self.hypervisor, self.config.transport).map_err(BootError::plain)?;
+        let transport = self.transport().await.map_err(BootError::plain)?;
         prepare_disks(&self.config).map_err(|error| BootError::plain(chain(&error)))?;
 
         let mut failures = Vec::new();
@@ -123,6 +122,25 @@ impl Boot {
             console_tail: console::tail(&console_log(&self.config)),
             cancelled: false,
         })
+    }
+
+    /// The best transport, or the next best when its hello port is taken: AF_VSOCK has one for the whole host, which
+    /// another user's Coracle, or a test's, may have.
+    async fn transport(&self) -> Result<Kind, String> {
+        let best = choose_transport(&*self.hypervisor, self.config.transport)?;
+        if self.config.transport != Choice::Auto {
+            return Ok(best);
+        }
+        let offered = self.hypervisor.transports().into_iter().filter(|(_, offer)| offer.is_ok());
+        for (kind, _) in offered {
+            let link = self.hypervisor.transport(kind).map_err(|error| chain(&error))?;
+            match self.hello_port.listen(&*link).await {
+                Ok(_) => return Ok(kind),
+                Err(error) => tracing::warn!(%kind, reason = chain(&error), "this transport is passed over"),
+            }
+        }
+        // The attempt says why.
+        Ok(best)
     }
 
     #[tracing::instrument(skip(self, transport, proven), fields(transport = %transport))]

@@ -43,7 +43,11 @@ impl Live {
         let gone = CancellationToken::new();
         let reach = async {
             let link = hypervisor.transport(kind).map_err(|error| chain(&error))?;
-            let hellos = hello_port.listen(&*link).await.map_err(|error| chain(&error))?;
+            // Without it a restart of the agent goes unnoticed; that is no reason to end containers.
+            let hellos = hello_port.listen(&*link).await.unwrap_or_else(|error| {
+                tracing::warn!(reason = chain(&error), "no further hello will be heard");
+                Hellos::none()
+            });
             let agent =
                 Agent::connect(link, gone.clone(), ATTACH_DEADLINE).await.map_err(|error| chain(&error))?;
             Ok::<_, String>((hellos, agent))

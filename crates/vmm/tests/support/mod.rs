@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -211,6 +211,26 @@ pub(crate) struct Fake {
     pub(crate) removed: AtomicU32,
     pub(crate) repaired: AtomicU32,
     pub(crate) fate: watch::Sender<Option<MachineEvent>>,
+    /// There is vsock too, with its hello port in somebody else's hands.
+    pub(crate) vsock_is_taken: AtomicBool,
+}
+
+/// A transport whose ports are all taken.
+#[derive(Debug)]
+struct Taken;
+
+#[async_trait]
+impl Transport for Taken {
+    fn kind(&self) -> Kind {
+        Kind::Vsock
+    }
+    async fn connect(&self, port: u32) -> Result<transport::Stream, transport::ConnectError> {
+        Err(transport::ConnectError::Refused { port, kind: Kind::Vsock })
+    }
+    async fn listen(&self, port: u32) -> Result<transport::Listener, transport::ListenError> {
+        let source = std::io::ErrorKind::AddrInUse.into();
+        Err(transport::ListenError { port, kind: Kind::Vsock, source })
+    }
 }
 
 impl Fake {
@@ -224,6 +244,7 @@ impl Fake {
             removed: AtomicU32::new(0),
             repaired: AtomicU32::new(0),
             fate: watch::channel(None).0,
+            vsock_is_taken: AtomicBool::new(false),
         })
     }
 
@@ -254,10 +275,11 @@ impl Hypervisor for Hyper {
         vec![(Accelerator::Kvm, Ok(())), (Accelerator::Tcg, Ok(()))]
     }
     fn transports(&self) -> Vec<(Kind, Result<(), String>)> {
-        vec![(Kind::Memory, Ok(()))]
+        let vsock = self.0.vsock_is_taken.load(Ordering::SeqCst).then_some((Kind::Vsock, Ok(())));
+        vsock.into_iter().chain([(Kind::Memory, Ok(()))]).collect()
     }
-    fn transport(&self, _: Kind) -> Result<Arc<dyn Transport>, SpawnError> {
-        Ok(Arc::clone(&self.0.host))
+    fn transport(&self, kind: Kind) -> Result<Arc<dyn Transport>, SpawnError> {
+        Ok(if kind == Kind::Vsock { Arc::new(Taken) } else { Arc::clone(&self.0.host) })
     }
     async fn spawn(&self, spec: &MachineSpec) -> Result<Box<dyn Machine>, SpawnError> {
         let n = self.0.spawned.fetch_add(1, Ordering::SeqCst);
