@@ -89,7 +89,11 @@ mod sys {
                             return;
                         }
                     }
-                    Err(error) => tracing::warn!(port, %error, "accept failed"),
+                    Err(error) => {
+                        tracing::warn!(port, %error, "accept failed");
+                        // Out of descriptors, most likely: let some close instead of spinning.
+                        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    }
                 }
             }
         }));
