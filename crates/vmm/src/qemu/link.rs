@@ -51,7 +51,7 @@ pub(super) async fn ready(daemon: &mut Process, sockets: &Sockets, log: &Path) -
     };
     let detail = tokio::select! {
         waited = tokio::time::timeout(READY_DEADLINE, wait) => match waited {
-            Ok(()) => return Ok(()),
+            Ok(()) => return sockets.make_private(),
             Err(_) => format!("no socket within {READY_DEADLINE:?}"),
         },
         how = daemon.ended() => format!("{how}; {}", console::tail(log).join(" / ")),

@@ -117,6 +117,7 @@ impl QemuMachine {
             how = qemu.ended() => return Err(died(&how, &log)),
         };
 
+        sockets.make_private()?;
         // From here on the machine's own `remove` cleans up.
         nascent.record = None;
         let Some(qemu) = nascent.qemu.take() else {

@@ -76,6 +76,28 @@ impl Sockets {
             .collect()
     }
 
+    /// Makes the sockets that exist the user's alone, mode 0600. Their folder is private, so this closes no
+    /// gap; it is what anyone who looks expects to see.
+    #[cfg(unix)]
+    pub(super) fn make_private(&self) -> Result<(), SpawnError> {
+        use std::os::unix::fs::PermissionsExt as _;
+        for path in [self.control(), self.vhost(), self.vsock(), self.mux()] {
+            match std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(SpawnError::Prepare { path, source });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Pipes are made private by their makers.
+    #[cfg(not(unix))]
+    pub(super) fn make_private(&self) -> Result<(), SpawnError> {
+        Ok(())
+    }
+
     /// Socket names are short (`unix(7)`).
     pub(super) fn check(&self) -> Result<(), SpawnError> {
         let longest = self.hello();
