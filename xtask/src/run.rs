@@ -97,7 +97,8 @@ fn start_service(tree: &Tree, options: &Options) -> Result<()> {
     let program = folder(tree, options).join(format!("coracled{}", std::env::consts::EXE_SUFFIX));
     let built = digest::of_file(&program)?;
     // One that no run has started, an installed one or one of before `cargo clean`, is an earlier one too.
-    if !std::fs::read_to_string(&stamp).is_ok_and(|started| started == built) {
+    let ours = std::fs::read_to_string(&stamp).is_ok_and(|started| started == built);
+    if !ours && process::output(&mut coracle(tree, options, &["service", "status"])).is_ok() {
         step("Stopping the earlier service", || {
             process::output(&mut coracle(tree, options, &["service", "stop"])).map(drop)
         })?;

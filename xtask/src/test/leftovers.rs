@@ -26,7 +26,10 @@ pub(super) fn end_and_report(mark: &str) -> Result<()> {
         names.push(format!("  {} {}", process.id, process.command));
         signal(process.id, "-TERM");
         wait(process.id);
-        signal(process.id, "-KILL");
+        // By now the number may be another process's.
+        if marked(mark).iter().any(|other| other.id == process.id) {
+            signal(process.id, "-KILL");
+        }
     }
     if !names.is_empty() {
         bail!("still running after the tests:\n{}", names.join("\n"));
