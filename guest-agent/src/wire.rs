@@ -39,6 +39,8 @@ pub(crate) struct Launch {
     pub container: String,
     /// Set for an exec.
     pub exec: Option<String>,
+    /// For an exec: the container's first process, in the initial pid namespace.
+    pub first_pid: i32,
     /// Where `state.json` and `exit.json` go.
     pub dir: PathBuf,
     /// A pty instead of pipes.

@@ -40,6 +40,8 @@ fn set_user(process: &mut Process, user: &User) {
     // libcontainer takes `false` for "set" and loads the filter when it may no longer.
     process.set_no_new_privileges(process.no_new_privileges().filter(|&set| set));
     let mut env = process.env().clone().unwrap_or_default();
+    // An empty one counts as none.
+    env.retain(|entry| entry != "HOME=");
     if !env.iter().any(|entry| entry.starts_with("HOME=")) {
         env.push(format!("HOME={}", user.home));
     }
@@ -198,10 +200,6 @@ pub(crate) fn write_exec(request: &v1::StartExecRequest, exec: &str, pid: i32) -
     }
     let dir = paths::exec_dir(exec);
     fs::create_dir_all(&dir).map_err(io)?;
-    let container = paths::run_dir(request.process.as_ref().map_or("", |process| &process.container_id));
-    if !request.privileged && (container.join(FILTER).exists() || container.join(PROFILE).exists()) {
-        put_capabilities_aside(&mut process, &dir)?;
-    }
     fs::write(dir.join("process.json"), serde_json::to_vec(&process).map_err(|e| bad("process", e))?)
         .map_err(io)
 }

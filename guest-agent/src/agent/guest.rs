@@ -17,7 +17,7 @@ use types::{ContainerId, ExecId};
 
 use crate::agent::failure::Failure;
 use crate::agent::layers::{self, Layers};
-use crate::agent::shims::{self, Link, Pool};
+use crate::agent::shims::{self, Kind, Link, Pool};
 use crate::agent::table::{Key, Table};
 use crate::agent::{bundle, cgroup, disks};
 use crate::clock::unix_ns;
@@ -26,6 +26,8 @@ use crate::wire::{self, Cause, Exit, Launch, Note, Order, State};
 
 /// How long a process may take from launch to running.
 const START: Duration = Duration::from_secs(60);
+/// How long a new process has the guest to itself.
+const MOMENT: Duration = Duration::from_millis(30);
 /// Exit code of a process whose shim was killed.
 const LOST: i32 = 137;
 
@@ -177,7 +179,8 @@ impl Guest {
         let started = match prepared.await {
             Ok(()) => {
                 let dir = paths::exec_dir(&exec);
-                self.launch(&key, Launch { dir, confined, ..launch(&key, &stdio) }).await
+                self.launch(&key, Launch { dir, confined, first_pid: state.pid, ..launch(&key, &stdio) })
+                    .await
             }
             Err(failure) => Err(failure),
         };
@@ -191,7 +194,8 @@ impl Guest {
     /// Gives the work to a shim and waits until the program runs.
     async fn launch(self: &Arc<Self>, key: &Key, launch: Launch) -> Result<State, Failure> {
         let internal = |error| Failure::internal("shim", error);
-        let idle = self.shims.take().map_err(internal)?;
+        let kind = if key.exec.is_some() { Kind::Exec } else { Kind::Container };
+        let idle = self.shims.take(kind).map_err(internal)?;
         let (link, child, listening) = idle.employ(key.id()).map_err(internal)?;
         let link = Arc::new(link);
         for parked in self.table.take_parked(key) {
@@ -207,7 +211,7 @@ impl Guest {
             shims::reap(child);
         });
         let started = tokio::time::timeout(START, answer).await;
-        self.shims.refill();
+        self.refill_after(kind, key.clone());
         match started {
             Ok(Ok(Ok(state))) => Ok(state),
             Ok(Ok(Err(failure))) => Err(failure),
@@ -219,6 +223,18 @@ impl Guest {
                 Err(Failure::internal("shim", "the process did not start in time"))
             }
         }
+    }
+
+    /// Makes the next spare when the process that took the last one has ended or had its moment: most are short,
+    /// and a new shim would compete with them for the few processors.
+    fn refill_after(self: &Arc<Self>, kind: Kind, key: Key) {
+        let guest = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut changes = guest.table.watch();
+            let ended = async { while guest.table.is_live(&key) && changes.changed().await.is_ok() {} };
+            let _ = tokio::time::timeout(MOMENT, ended).await;
+            guest.shims.refill(kind);
+        });
     }
 
     /// Reads a shim's notes until it is gone.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::agent::disks;
 use crate::agent::guest::{Guest, Readiness};
+use crate::agent::shims::Kind;
 use crate::init::{modules, mounts};
 use crate::sys::net;
 
@@ -37,7 +38,8 @@ pub(crate) async fn prepare(guest: Arc<Guest>) {
 async fn steps(guest: &Guest) -> anyhow::Result<()> {
     apart(|| modules::load("late")).await??;
     apart(mounts::late).await??;
-    guest.shims.refill();
+    guest.shims.refill(Kind::Container);
+    guest.shims.refill(Kind::Exec);
     let tools = disks::appear("root").await?;
     let data = disks::appear("data").await?;
     apart(move || {

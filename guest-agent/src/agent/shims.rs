@@ -1,6 +1,7 @@
 //! The agent's end of its shims: spawning, orders, notes, and what happens when a shim dies.
 //!
-//! One spare shim waits with its network namespace ready, so that a start pays for neither exec nor unshare.
+//! A spare shim of each kind waits, a container's with its network namespace ready, so that a start pays for
+//! neither exec nor unshare.
 
 use std::fs;
 use std::io;
@@ -15,6 +16,7 @@ use nix::sys::socket::{
 use tokio::io::unix::AsyncFd;
 
 use crate::paths;
+use crate::shim::EXEC;
 use crate::wire::{self, Note, Order};
 
 /// The agent's end of one shim's control socket.
@@ -67,10 +69,24 @@ pub(crate) struct Idle {
     socket: OwnedFd,
 }
 
+/// What a shim is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A container's first process, which may inherit the shim's network namespace.
+    Container,
+    /// An exec, which joins its container's namespaces.
+    Exec,
+}
+
 impl Idle {
-    fn spawn() -> io::Result<Self> {
+    fn spawn(kind: Kind) -> io::Result<Self> {
         let (ours, its) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-        let child = Command::new("/proc/self/exe").arg("shim").env_clear().stdin(Stdio::from(its)).spawn()?;
+        let mut command = Command::new("/proc/self/exe");
+        command.arg("shim").env_clear().stdin(Stdio::from(its));
+        if kind == Kind::Exec {
+            command.arg(EXEC);
+        }
+        let child = command.spawn()?;
         Ok(Self { child, socket: ours })
     }
 
@@ -90,27 +106,39 @@ pub(crate) fn reap(mut child: Child) {
     tokio::task::spawn_blocking(move || child.wait());
 }
 
-/// Makes shims, one ahead.
+/// Makes shims, one ahead of each kind.
 #[derive(Default)]
-pub(crate) struct Pool(Arc<Mutex<Option<Idle>>>);
+pub(crate) struct Pool {
+    container: Spare,
+    exec: Spare,
+}
+
+type Spare = Arc<Mutex<Option<Idle>>>;
 
 impl Pool {
+    fn spare(&self, kind: Kind) -> &Spare {
+        match kind {
+            Kind::Container => &self.container,
+            Kind::Exec => &self.exec,
+        }
+    }
+
     /// The spare, or a new one.
-    pub(crate) fn take(&self) -> io::Result<Idle> {
-        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    pub(crate) fn take(&self, kind: Kind) -> io::Result<Idle> {
+        let spare = self.spare(kind).lock().unwrap_or_else(PoisonError::into_inner).take();
         match spare {
             Some(idle) => Ok(idle),
-            None => Idle::spawn(),
+            None => Idle::spawn(kind),
         }
     }
 
     /// Makes a spare in the background.
-    pub(crate) fn refill(&self) {
-        let pool = Arc::clone(&self.0);
+    pub(crate) fn refill(&self, kind: Kind) {
+        let spare = Arc::clone(self.spare(kind));
         tokio::task::spawn_blocking(move || {
-            let mut spare = pool.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut spare = spare.lock().unwrap_or_else(PoisonError::into_inner);
             if spare.is_none() {
-                match Idle::spawn() {
+                match Idle::spawn(kind) {
                     Ok(idle) => *spare = Some(idle),
                     Err(error) => tracing::warn!(%error, "no spare shim"),
                 }

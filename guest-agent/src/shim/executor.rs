@@ -5,9 +5,11 @@
 //! therefore come here with all their capabilities, load the container's filter, and only then drop to what
 //! they may have.
 
+use std::convert::Infallible;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ use libcontainer::oci_spec::runtime::{LinuxCapabilities, LinuxSeccomp, Spec};
 use libcontainer::syscall::syscall::create_syscall;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
 use nix::errno::Errno;
-use nix::unistd::{AccessFlags, eaccess, execv};
+use nix::unistd::{AccessFlags, eaccess, execve};
 
 use crate::wire::{Cause, Failure};
 
@@ -31,7 +33,7 @@ pub(crate) enum Filter {
 /// What a process must do for itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Confinement {
-    pub(crate) filter: Filter,
+    pub(crate) filter: Option<Filter>,
     pub(crate) capabilities: LinuxCapabilities,
 }
 
@@ -39,8 +41,8 @@ pub(crate) struct Confinement {
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
     /// Where a failure is written.
-    pub(crate) report: Arc<OwnedFd>,
-    pub(crate) confinement: Option<Confinement>,
+    report: Arc<OwnedFd>,
+    confinement: Option<Confinement>,
 }
 
 fn text(errno: Errno) -> String {
@@ -81,6 +83,10 @@ fn look_up(name: &str, search: &str) -> Result<String, Failure> {
 }
 
 impl Program {
+    pub(crate) fn new(report: OwnedFd, confinement: Option<Confinement>) -> Self {
+        Self { report: Arc::new(report), confinement }
+    }
+
     fn confine(&self) -> Result<(), Failure> {
         let Some(confinement) = &self.confinement else { return Ok(()) };
         let fail = |what: &str, error: &dyn std::error::Error| Failure {
@@ -88,10 +94,11 @@ impl Program {
             message: format!("{what}: {error}"),
         };
         match &confinement.filter {
-            Filter::Compiled(program) => {
+            None => {}
+            Some(Filter::Compiled(program)) => {
                 crate::sys::load_filter(program).map_err(|error| fail("seccomp filter", &error))?;
             }
-            Filter::Profile(profile) => {
+            Some(Filter::Profile(profile)) => {
                 libcontainer::seccomp::initialize_seccomp(profile)
                     .map_err(|error| fail("seccomp profile", &error))?;
             }
@@ -101,14 +108,14 @@ impl Program {
             .map_err(|error| fail("capabilities", &error))
     }
 
-    fn become_program(&self, spec: &Spec) -> Result<std::convert::Infallible, Failure> {
+    /// Becomes `args`, found as `env` says, with `env` as its environment.
+    pub(crate) fn run(&self, args: &[String], env: &[CString]) -> Result<Infallible, Failure> {
         let empty = || Failure { cause: Cause::NotFound, message: "no command specified".to_owned() };
-        let process = spec.process().as_ref().ok_or_else(empty)?;
-        let args = process.args().as_deref().unwrap_or_default();
         let name = args.first().ok_or_else(empty)?;
         crate::sys::reset_signals();
         self.confine()?;
-        let file = look_up(name, &std::env::var("PATH").unwrap_or_default())?;
+        let search = env.iter().find_map(|entry| entry.to_bytes().strip_prefix(b"PATH=")).unwrap_or_default();
+        let file = look_up(name, &String::from_utf8_lossy(search))?;
         let c = |text: &String| {
             CString::new(text.as_bytes()).map_err(|_| Failure {
                 cause: Cause::Runtime,
@@ -116,23 +123,31 @@ impl Program {
             })
         };
         let argv = args.iter().map(c).collect::<Result<Vec<_>, _>>()?;
-        execv(&c(&file)?, &argv).map_err(|errno| Failure {
+        execve(&c(&file)?, &argv, env).map_err(|errno| Failure {
             cause: if errno == Errno::ENOENT { Cause::NotFound } else { Cause::NotExecutable },
             message: format!("exec {file}: {}", text(errno)),
         })
+    }
+
+    /// Tells the shim why there will be no program.
+    pub(crate) fn report(&self, failure: &Failure) -> io::Result<()> {
+        nix::unistd::write(&self.report, &serde_json::to_vec(failure)?)?;
+        Ok(())
     }
 }
 
 impl Executor for Program {
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
-        let failure = match self.become_program(spec) {
+        let args = spec.process().as_ref().and_then(|process| process.args().as_deref()).unwrap_or_default();
+        // As libcontainer has set it up.
+        let env = std::env::vars_os()
+            .filter_map(|(name, value)| CString::new([name.as_bytes(), value.as_bytes()].join(&b'=')).ok());
+        let failure = match self.run(args, &env.collect::<Vec<_>>()) {
             Ok(never) => match never {},
             Err(failure) => failure,
         };
-        let bytes = serde_json::to_vec(&failure).unwrap_or_default();
-        let written = nix::unistd::write(&self.report, &bytes).map_err(io::Error::from);
-        Err(ExecutorError::Execution(match written {
-            Ok(_) => failure.message.into(),
+        Err(ExecutorError::Execution(match self.report(&failure) {
+            Ok(()) => failure.message.into(),
             Err(error) => Box::new(error),
         }))
     }

@@ -1,4 +1,4 @@
-//! Starts the one process of a shim through libcontainer.
+//! Starts the one process of a shim: a container's first one through libcontainer, an exec's by [`tenant`].
 //!
 //! libcontainer clones without exec, so nothing here may start a thread, and reads LISTEN_FDS, so the agent
 //! starts shims with an empty environment.
@@ -8,7 +8,6 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::error::LibcontainerError;
@@ -20,11 +19,12 @@ use nix::unistd::pipe2;
 use crate::agent::bundle::{CAPABILITIES, FILTER, PROFILE, SYSCTLS};
 use crate::paths;
 use crate::shim::executor::{Confinement, Filter, Program};
+use crate::shim::tenant;
 use crate::sys;
 use crate::wire::{self, Cause, Failure, Launch};
 
 /// Our ends of the process's standard streams.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Stdio {
     /// Stdout and stderr, or the terminal alone.
     pub(crate) output: Vec<(OwnedFd, bool)>,
@@ -39,7 +39,7 @@ pub(crate) struct Started {
     pub(crate) stdio: Stdio,
 }
 
-fn runtime(what: &str, error: impl std::fmt::Display) -> Failure {
+pub(crate) fn runtime(what: &str, error: impl std::fmt::Display) -> Failure {
     Failure { cause: Cause::Runtime, message: format!("{what}: {error}") }
 }
 
@@ -92,28 +92,29 @@ impl Drop for Console {
     }
 }
 
-fn confinement(launch: &Launch) -> io::Result<Option<Confinement>> {
+/// The filter of the launch's container.
+fn filter(launch: &Launch) -> io::Result<Option<Filter>> {
     if !launch.confined {
         return Ok(None);
     }
     let container = paths::run_dir(&launch.container);
-    let filter = match (fs::read(container.join(FILTER)), fs::read(container.join(PROFILE))) {
-        (Ok(program), _) => Filter::Compiled(program),
-        (Err(_), Ok(profile)) => Filter::Profile(serde_json::from_slice(&profile)?),
+    match (fs::read(container.join(FILTER)), fs::read(container.join(PROFILE))) {
+        (Ok(program), _) => Ok(Some(Filter::Compiled(program))),
+        (Err(_), Ok(profile)) => Ok(Some(Filter::Profile(serde_json::from_slice(&profile)?))),
         // A container without a filter has execs without one.
-        (Err(_), Err(_)) => return Ok(None),
-    };
-    let capabilities = serde_json::from_slice(&fs::read(launch.dir.join(CAPABILITIES))?)?;
-    Ok(Some(Confinement { filter, capabilities }))
+        (Err(_), Err(_)) => Ok(None),
+    }
 }
 
-/// The network namespace that the process inherits or joins.
+fn confinement(launch: &Launch, filter: Filter) -> io::Result<Confinement> {
+    let capabilities = serde_json::from_slice(&fs::read(launch.dir.join(CAPABILITIES))?)?;
+    Ok(Confinement { filter: Some(filter), capabilities })
+}
+
+/// The network namespace that a container inherits.
 fn place(launch: &Launch) -> io::Result<()> {
     if !launch.own_network {
         return sys::net::enter(&File::open("/proc/1/ns/net")?);
-    }
-    if launch.exec.is_some() {
-        return Ok(());
     }
     let sysctls: HashMap<String, String> = serde_json::from_slice(&fs::read(launch.dir.join(SYSCTLS))?)?;
     for (name, value) in sysctls {
@@ -127,16 +128,17 @@ fn place(launch: &Launch) -> io::Result<()> {
 
 /// Starts the process.
 pub(crate) fn launch(launch: &Launch) -> Result<Started, Failure> {
+    let filter = filter(launch).map_err(|error| runtime("filter", error))?;
+    if launch.exec.is_some() {
+        return tenant::start(launch, filter);
+    }
     place(launch).map_err(|error| runtime("network namespace", error))?;
     let (reports, report) = pipe2(OFlag::O_CLOEXEC).map_err(|error| runtime("pipe", error))?;
-    let confinement = confinement(launch).map_err(|error| runtime("filter", error))?;
-    let program = Program { report: Arc::new(report), confinement };
-    let (builder, stdio, console) =
-        stdio(launch, program).map_err(|error| runtime("standard streams", error))?;
-    let started = match &launch.exec {
-        None => init(builder, launch, console.as_ref(), stdio),
-        Some(_) => tenant(builder, launch, console.as_ref(), stdio),
-    };
+    let confinement = filter.map(|filter| confinement(launch, filter)).transpose();
+    let program = Program::new(report, confinement.map_err(|error| runtime("capabilities", error))?);
+    let builder =
+        ContainerBuilder::new(launch.container.clone(), SyscallType::default()).with_executor(program);
+    let started = init(builder, launch);
     // All write ends are closed now: by a successful exec, or by the death of the child.
     let mut said = Vec::new();
     let _ = File::from(reports).read_to_end(&mut said);
@@ -146,16 +148,9 @@ pub(crate) fn launch(launch: &Launch) -> Result<Started, Failure> {
     }
 }
 
-fn stdio(launch: &Launch, program: Program) -> io::Result<(ContainerBuilder, Stdio, Option<Console>)> {
-    let mut builder =
-        ContainerBuilder::new(launch.container.clone(), SyscallType::default()).with_executor(program);
-    let mut stdio = Stdio { output: Vec::new(), input: None, terminal: None };
-    if launch.tty {
-        let id = launch.exec.as_deref().unwrap_or(&launch.container);
-        let console = Console::open(id)?;
-        builder = builder.with_console_socket(Some(console.path.clone()));
-        return Ok((builder, stdio, Some(console)));
-    }
+/// Our ends and the process's: stdin, stdout, stderr.
+pub(crate) fn pipes(launch: &Launch) -> io::Result<(Stdio, [OwnedFd; 3])> {
+    let mut stdio = Stdio::default();
     let stdin = if launch.open_stdin {
         let (its, ours) = pipe2(OFlag::O_CLOEXEC)?;
         nonblocking(&ours)?;
@@ -170,13 +165,12 @@ fn stdio(launch: &Launch, program: Program) -> io::Result<(ContainerBuilder, Std
     let (ours, stderr) = pipe2(OFlag::O_CLOEXEC)?;
     nonblocking(&ours)?;
     stdio.output.push((ours, true));
-    Ok((builder.with_stdin(stdin).with_stdout(stdout).with_stderr(stderr), stdio, None))
+    Ok((stdio, [stdin, stdout, stderr]))
 }
 
-fn take_terminal(launch: &Launch, console: Option<&Console>, stdio: &mut Stdio) -> Result<(), Failure> {
-    let Some(console) = console else { return Ok(()) };
+/// Makes `terminal` all streams of the process.
+pub(crate) fn take_terminal(launch: &Launch, terminal: OwnedFd, stdio: &mut Stdio) -> Result<(), Failure> {
     let mut taken = || -> io::Result<()> {
-        let terminal = console.take()?;
         nonblocking(&terminal)?;
         if launch.size != (0, 0) {
             sys::set_winsize(&terminal, launch.size.0, launch.size.1)?;
@@ -185,44 +179,36 @@ fn take_terminal(launch: &Launch, console: Option<&Console>, stdio: &mut Stdio) 
         if launch.open_stdin {
             stdio.input = Some(terminal.try_clone()?);
         }
-        stdio.terminal = Some(terminal);
         Ok(())
     };
-    taken().map_err(|error| runtime("terminal", error))
+    taken().map_err(|error| runtime("terminal", error))?;
+    stdio.terminal = Some(terminal);
+    Ok(())
 }
 
-fn init(
-    builder: ContainerBuilder,
-    launch: &Launch,
-    console: Option<&Console>,
-    mut stdio: Stdio,
-) -> Result<Started, Failure> {
+/// Starts a container's first process.
+fn init(mut builder: ContainerBuilder, launch: &Launch) -> Result<Started, Failure> {
+    let streams = |error: io::Error| runtime("standard streams", error);
+    let mut stdio = Stdio::default();
+    let mut console = None;
+    if launch.tty {
+        let its = console.insert(Console::open(&launch.container).map_err(streams)?);
+        builder = builder.with_console_socket(Some(its.path.clone()));
+    } else {
+        let (ours, [stdin, stdout, stderr]) = pipes(launch).map_err(streams)?;
+        stdio = ours;
+        builder = builder.with_stdin(stdin).with_stdout(stdout).with_stderr(stderr);
+    }
     let mut container = builder
         .with_root_path(paths::RUNTIME)
         .and_then(ContainerBuilder::validate_id)
         .and_then(|builder| builder.as_init(&launch.dir).with_systemd(false).with_detach(true).build())
         .map_err(|error| chain(&error))?;
-    take_terminal(launch, console, &mut stdio)?;
+    if let Some(console) = console {
+        let terminal = console.take().map_err(|error| runtime("terminal", error))?;
+        take_terminal(launch, terminal, &mut stdio)?;
+    }
     let pid = container.pid().ok_or_else(|| runtime("container", "it has no process"))?.as_raw();
     container.start().map_err(|error| chain(&error))?;
-    Ok(Started { pid, stdio })
-}
-
-fn tenant(
-    builder: ContainerBuilder,
-    launch: &Launch,
-    console: Option<&Console>,
-    mut stdio: Stdio,
-) -> Result<Started, Failure> {
-    let pid = builder
-        .with_root_path(paths::RUNTIME)
-        .map_err(|error| chain(&error))?
-        .as_tenant()
-        .with_process(Some(launch.dir.join("process.json")))
-        .with_detach(true)
-        .build()
-        .map_err(|error| chain(&error))?
-        .as_raw();
-    take_terminal(launch, console, &mut stdio)?;
     Ok(Started { pid, stdio })
 }

@@ -1,8 +1,8 @@
 //! Shim: one single-threaded process per container and per exec.
 //!
 //! It owns the process's standard streams, log and exit code, and is its parent, so that neither a crash nor
-//! an upgrade of the agent touches a container. It is started idle, with a network namespace at hand, and
-//! waits for [`Order::Launch`]; streams that are to miss nothing come before that.
+//! an upgrade of the agent touches a container. It is started idle, a container's with a network namespace at
+//! hand, and waits for [`Order::Launch`]; streams that are to miss nothing come before that.
 //!
 //! It never uses tokio and never starts a thread: see [`launch`]. It knows nothing of gRPC or layers.
 
@@ -11,6 +11,7 @@ mod launch;
 pub(crate) mod log;
 pub(crate) mod mux;
 mod pump;
+mod tenant;
 
 use std::fs;
 use std::io;
@@ -24,6 +25,9 @@ use crate::clock::unix_ns;
 use crate::sys;
 use crate::wire::{self, Launch, Note, Order, State};
 use pump::Pump;
+
+/// The second argument of a shim that is for an exec.
+pub(crate) const EXEC: &str = "exec";
 
 /// Runs a shim.
 pub(crate) fn run() -> ExitCode {
@@ -59,7 +63,9 @@ fn serve() -> io::Result<()> {
     signals.add(Signal::SIGCHLD);
     signals.thread_block()?;
     let children = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-    sys::net::fresh_namespace()?;
+    if std::env::args().nth(2).as_deref() != Some(EXEC) {
+        sys::net::fresh_namespace()?;
+    }
 
     let Some((launch, listening, streams)) = work(&control)? else { return Ok(()) };
     let log = match &launch.log {

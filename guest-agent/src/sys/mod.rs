@@ -4,6 +4,7 @@
 pub(crate) mod dm;
 pub(crate) mod mount;
 pub(crate) mod net;
+pub(crate) mod tenant;
 
 use std::fs::File;
 use std::io;
