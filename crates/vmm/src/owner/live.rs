@@ -9,8 +9,9 @@ use crate::agent::{Agent, HelloPort, Hellos};
 use crate::error::chain;
 use crate::{AttachError, Hypervisor, Machine, Record, Status, StopError, Timings};
 
-/// An attached agent that does not answer within this is taken for dead.
-const ATTACH_DEADLINE: Duration = Duration::from_secs(8);
+/// An attached agent that does not answer within this is taken for dead, and its containers go with it: so this is far
+/// longer than an emulated guest on a loaded host takes.
+const ATTACH_DEADLINE: Duration = Duration::from_secs(20);
 /// The agent's answer to Shutdown comes after it has ended the containers.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(12);
 /// From that answer until the guest is off: sync and unmount.

@@ -20,8 +20,9 @@ use crate::{
 
 /// QEMU answers on QMP right after its exec, but a loaded machine may take long to get there.
 const CONTROL_DEADLINE: Duration = Duration::from_secs(20);
-/// A QEMU that has been alone answers at once or is stuck.
-const ATTACH_DEADLINE: Duration = Duration::from_secs(3);
+/// A QEMU that has been alone answers at once or is stuck; but what does not answer loses its containers, and a loaded
+/// host is slow.
+const ATTACH_DEADLINE: Duration = Duration::from_secs(10);
 /// The guest's part in unplugging, under emulation.
 const UNPLUG_DEADLINE: Duration = Duration::from_secs(10);
 const QUIT_DEADLINE: Duration = Duration::from_secs(3);
