@@ -35,6 +35,8 @@ struct Inner {
     jobs: Jobs,
     tracker: TaskTracker,
     closing: CancellationToken,
+    /// One import at a time: two of one archive would clear away each other's partial files.
+    importing: tokio::sync::Mutex<()>,
 }
 
 /// What a user's name led to.
@@ -68,7 +70,9 @@ impl Store {
         let tracker = TaskTracker::new();
         let jobs = Jobs::new(tracker.clone());
         let (clients, closing) = (Arc::default(), CancellationToken::new());
-        Ok(Self { inner: Arc::new(Inner { works, settings, clients, jobs, tracker, closing }) })
+        let importing = tokio::sync::Mutex::default();
+        let inner = Inner { works, settings, clients, jobs, tracker, closing, importing };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Pulls an image: answers when a container can start from it. `platform` is the guest's own
@@ -186,6 +190,7 @@ impl Store {
     /// # Errors
     /// [`PullError`], as if the archive were a registry.
     pub async fn import_oci_layout(&self, archive: &Path) -> Result<Image, PullError> {
+        let _turn = self.inner.importing.lock().await;
         let (works, archive) = (self.works(), archive.to_owned());
         let Unpacked { requests, blobs: _leftovers } =
             blocking(move || import::unpack(&works, &archive)).await?;

@@ -47,6 +47,19 @@ fn user(image: Digest, running: bool) -> InUse {
 }
 
 #[tokio::test]
+async fn two_imports_of_one_archive_do_not_meet() {
+    let home = Home::new().await;
+    let made = image(&[layer("bin/true", &noise(1, 3_000_000))]);
+    let path = archive(home.folder.path(), &made, &serde_json::json!({}));
+    let import = || home.store.import_oci_layout(&path);
+    let (first, second, third) = tokio::join!(import(), import(), import());
+    for imported in [first, second, third] {
+        assert_eq!(imported.unwrap().id, made.id());
+    }
+    assert!(home.files("partial").is_empty());
+}
+
+#[tokio::test]
 async fn an_archive_is_imported_without_a_network() {
     let home = Home::new().await;
     let made = image(&[layer("bin/true", &noise(1, 100_000))]);
