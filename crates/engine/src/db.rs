@@ -10,6 +10,7 @@
 //! together cost one sync, not 30. Each commit is durable (`Durability::Immediate`) before it is answered;
 //! redb offers nothing between that and losing the commit when the process is killed.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -45,6 +46,8 @@ pub struct DbError {
 pub(crate) struct Loaded {
     pub(crate) records: Vec<Record>,
     pub(crate) graves: Vec<ContainerId>,
+    /// Containers whose records this version cannot read.
+    pub(crate) unreadable: HashSet<ContainerId>,
 }
 
 enum Write {
@@ -82,7 +85,10 @@ impl Db {
             .set_cache_size(CACHE_BYTES)
             .create(path)
             .map_err(|cause| error(path, "open", &cause))?;
-        prepare(&database).map_err(failed("prepare"))?;
+        if let Some(other) = prepare(&database).map_err(failed("prepare"))? {
+            let cause = format!("its schema is {other:?}, this version of Coracle knows {SCHEMA:?}");
+            return Err(error(path, "open", &cause));
+        }
         let loaded = load(path, &database)?;
         let (jobs, received) = mpsc::channel(BATCH);
         let (end, ended) = oneshot::channel();
@@ -132,15 +138,21 @@ impl Db {
     }
 }
 
-fn prepare(database: &Database) -> Result<(), redb::Error> {
+/// Answers with another version's schema, and leaves that as it is.
+fn prepare(database: &Database) -> Result<Option<String>, redb::Error> {
     let transaction = database.begin_write()?;
     {
-        transaction.open_table(META)?.insert("schema", SCHEMA)?;
+        let mut meta = transaction.open_table(META)?;
+        let known = meta.get("schema")?.map(|schema| schema.value().to_owned());
+        if known.as_deref().is_some_and(|known| known != SCHEMA) {
+            return Ok(known);
+        }
+        meta.insert("schema", SCHEMA)?;
         transaction.open_table(CONTAINERS)?;
         transaction.open_table(GRAVES)?;
     }
     transaction.commit()?;
-    Ok(())
+    Ok(None)
 }
 
 fn load(path: &Path, database: &Database) -> Result<Loaded, DbError> {
@@ -164,7 +176,10 @@ fn load(path: &Path, database: &Database) -> Result<Loaded, DbError> {
         match serde_json::from_slice(&json) {
             Ok(record) => loaded.records.push(record),
             // One unreadable container must not hide all others. Its row stays for a version that reads it.
-            Err(cause) => tracing::error!(container_id = id, %cause, "a container's record is unreadable"),
+            Err(cause) => {
+                tracing::error!(container_id = id, %cause, "a container's record is unreadable");
+                loaded.unreadable.extend(id.parse::<ContainerId>().ok());
+            }
         }
     }
     loaded.graves = graves.iter().filter_map(|id| id.parse().ok()).collect();
@@ -209,4 +224,25 @@ fn commit(database: &Database, batch: &[Job]) -> Result<(), redb::Error> {
 
 fn error(path: &Path, doing: &'static str, cause: &impl ToString) -> DbError {
     DbError { path: path.to_owned(), doing, cause: cause.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_versions_database_is_refused_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("engine.redb");
+        {
+            let database = Database::create(&path).unwrap();
+            let write = database.begin_write().unwrap();
+            write.open_table(META).unwrap().insert("schema", "2").unwrap();
+            write.commit().unwrap();
+        }
+        for _ in 0..2 {
+            let refused = Db::open(&path).map(drop).unwrap_err();
+            assert!(refused.to_string().contains("its schema is \"2\""), "{refused}");
+        }
+    }
 }

@@ -17,6 +17,7 @@ use futures::stream::BoxStream;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::db::{Db, DbError};
 use crate::error::Error;
@@ -79,6 +80,7 @@ impl Engine {
             cancel: CancellationToken::new(),
             tracker: TaskTracker::new(),
             graves: Mutex::new(loaded.graves.into_iter().collect::<HashSet<_>>()),
+            unreadable: loaded.unreadable,
             vm_is_down: AtomicBool::new(false),
         });
         for record in loaded.records {
@@ -135,6 +137,21 @@ impl Engine {
     #[must_use]
     pub fn images(&self) -> &::images::Store {
         &self.shared.images
+    }
+
+    /// Does `work` to its end although whoever asked may hang up: the server drops that request's future,
+    /// and half a stop, half a creation must not be what is left.
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let cancel = self.shared.cancel.clone();
+        let work = async move { cancel.run_until_cancelled(work).await }.in_current_span();
+        match self.shared.tracker.spawn(work).await {
+            Ok(result) => result.unwrap_or(Err(Error::ShuttingDown)),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(Error::ShuttingDown),
+        }
     }
 
     fn find(&self, name: &str) -> Result<Handle, Error> {

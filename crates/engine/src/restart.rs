@@ -32,6 +32,11 @@ pub(crate) fn wanted(
     }
 }
 
+/// Whether an end can lead to another start at all.
+pub(crate) fn has_policy(policy: Option<&RestartPolicy>) -> bool {
+    policy.is_some_and(|policy| !matches!(policy.name, Some(Name::NO | Name::EMPTY) | None))
+}
+
 /// The pause before the next start, after one of `before` and a run of length `ran`.
 pub(crate) fn pause(before: Option<Duration>, ran: Duration) -> Duration {
     match before {

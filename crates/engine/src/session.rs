@@ -118,6 +118,7 @@ async fn take_snapshot(shared: &Arc<Shared>, agent: &vmm::Agent, asked: Instant,
         let _ = handle.commands.send(Command::Snapshot { boot_id, asked, process }).await;
     }
     // What is left belongs to nobody: a coracled died in the middle of a removal.
+    firsts.retain(|id, _| !shared.unreadable.contains(id));
     for (id, state) in firsts {
         if state.exited.is_some() {
             shared.spawn(dig_owned(Arc::clone(shared), agent.clone(), id));
@@ -138,6 +139,7 @@ async fn take_exit(shared: &Arc<Shared>, agent: &vmm::Agent, exited: v1::Exited)
     if process.exec_id.is_empty() {
         match shared.registry.get(&id) {
             Some(handle) => drop(handle.commands.send(Command::Exited(exited)).await),
+            None if shared.unreadable.contains(&id) => {}
             None => shared.spawn(dig_owned(Arc::clone(shared), agent.clone(), id)),
         }
         return;
@@ -184,6 +186,14 @@ pub(crate) async fn dig(shared: &Shared, agent: &vmm::Agent, id: &ContainerId) {
             graves(shared).remove(id);
             if let Err(error) = shared.db.forget(id).await {
                 tracing::warn!(%error, "a grave stays; it is dug again at the next start of the VM");
+            }
+        }
+        // A start whose answer never came, and which succeeded after all. Its exit leads here again.
+        Err(CallError::Refused(Code::AlreadyRunning, _)) => {
+            let process = Some(crate::agent::process(id, None));
+            let request = v1::SignalRequest { process, signal: SIGKILL, all: true };
+            if let Err(error) = call(QUICK, agent.grpc().signal(request)).await {
+                tracing::warn!(container_id = id.short(), ?error, "a removed container runs on in the VM");
             }
         }
         Err(error) => {

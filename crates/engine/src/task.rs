@@ -79,6 +79,8 @@ pub(crate) struct Shared {
     pub(crate) tracker: TaskTracker,
     /// Removed on the host, not yet in the guest.
     pub(crate) graves: std::sync::Mutex<std::collections::HashSet<types::ContainerId>>,
+    /// Not ours to touch: their records are there, but not readable for this version.
+    pub(crate) unreadable: std::collections::HashSet<types::ContainerId>,
     /// It is known that no guest runs.
     pub(crate) vm_is_down: std::sync::atomic::AtomicBool,
 }

@@ -48,14 +48,21 @@ impl Engine {
             record.config.hostname = Some(id.short().to_owned());
         }
         spec::check(&record)?;
-        record.name = self.take_name(name, &id)?;
+        let engine = self.clone();
+        self.to_the_end(async move { engine.store_new(name, record).await }).await?;
+        Ok(ContainerCreateResponse { id: id.to_string(), warnings: checked.warnings })
+    }
+
+    /// A name that is taken, and a record in the database, must not be without their container.
+    async fn store_new(&self, name: Option<String>, mut record: Record) -> Result<(), Error> {
+        record.name = self.take_name(name, &record.id)?;
         if let Err(error) = self.shared.db.put(&record).await {
-            self.shared.registry.release(&record.name, &id);
+            self.shared.registry.release(&record.name, &record.id);
             return Err(error.into());
         }
         self.shared.events.container(&record, "create", &[]);
         Task::spawn(&self.shared, record);
-        Ok(ContainerCreateResponse { id: id.to_string(), warnings: checked.warnings })
+        Ok(())
     }
 
     fn take_name(&self, name: Option<String>, id: &ContainerId) -> Result<String, Error> {

@@ -54,18 +54,22 @@ impl Engine {
             ExecState::Exited { .. } => StateConflict::ExecHasRun(id.to_owned()),
             _ => StateConflict::ExecRuns(id.to_owned()),
         })?;
-        let result = self.exec_run(&exec, &view, &start).await;
-        if let Err(error) = &result {
-            let code = match error {
-                Error::Start(failure) => failure.code,
-                _ => 128,
-            };
-            exec.exited(code);
-        }
-        match result {
-            Err(Error::Start(failure)) if !start.detach => Ok(Some(told(&exec, &failure))),
-            other => other,
-        }
+        let engine = self.clone();
+        self.to_the_end(async move {
+            let result = engine.exec_run(&exec, &view, &start).await;
+            if let Err(error) = &result {
+                let code = match error {
+                    Error::Start(failure) => failure.code,
+                    _ => 128,
+                };
+                exec.exited(code);
+            }
+            match result {
+                Err(Error::Start(failure)) if !start.detach => Ok(Some(told(&exec, &failure))),
+                other => other,
+            }
+        })
+        .await
     }
 
     async fn exec_run(
@@ -139,7 +143,7 @@ impl Engine {
         // Without output the client still waits for the end.
         let output = match output {
             Some(output) => Output::new(UntilEnd::new(output, exec.end())),
-            None => Output::new(UntilEnd::new(tokio::io::empty(), exec.end())),
+            None => Output::new(UntilEnd::new(tokio::io::empty(), exec.ended())),
         };
         Ok(Some(Attached { tty, output: Some(output), input: input.map(StdinWriter::new) }))
     }

@@ -44,6 +44,11 @@ impl Engine {
         force: bool,
         _noprune: bool,
     ) -> Result<Vec<ImageDeleteResponseItem>, Error> {
+        let (engine, name) = (self.clone(), name.to_owned());
+        self.to_the_end(async move { engine.image_remove_now(&name, force).await }).await
+    }
+
+    async fn image_remove_now(&self, name: &str, force: bool) -> Result<Vec<ImageDeleteResponseItem>, Error> {
         let id = self.shared.images.get(name).await.map_err(not_found)?.id.to_string();
         let in_use: Vec<_> = self
             .shared

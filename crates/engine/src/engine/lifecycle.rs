@@ -34,6 +34,11 @@ impl Engine {
     /// # Errors
     /// [`Error`]; `NotModified` when it does not run.
     pub async fn stop(&self, name: &str, options: StopOptions) -> Result<(), Error> {
+        let (engine, name) = (self.clone(), name.to_owned());
+        self.to_the_end(async move { engine.stop_now(&name, options).await }).await
+    }
+
+    async fn stop_now(&self, name: &str, options: StopOptions) -> Result<(), Error> {
         let handle = self.find(name)?;
         let before = handle.now();
         if !before.record.state.is_active() {
@@ -49,6 +54,11 @@ impl Engine {
     /// # Errors
     /// [`Error`].
     pub async fn restart(&self, name: &str, options: StopOptions) -> Result<(), Error> {
+        let (engine, name) = (self.clone(), name.to_owned());
+        self.to_the_end(async move { engine.restart_now(&name, options).await }).await
+    }
+
+    async fn restart_now(&self, name: &str, options: StopOptions) -> Result<(), Error> {
         let handle = self.find(name)?;
         let before = handle.now();
         if before.record.state.is_active() {
@@ -136,8 +146,11 @@ impl Engine {
                         WaitCondition::Removed => false,
                     }
             };
-            // An error: the engine is shutting down; what is known then is the answer.
-            let _ = view.wait_for(done).await;
+            if view.wait_for(done).await.is_err() {
+                // It may run on: no exit code of an earlier run must be told for this one.
+                let error = Some(Error::ShuttingDown.to_string());
+                return WaitExit { code: view.borrow().last.code, error };
+            }
             view.borrow().last.clone()
         })
     }
@@ -147,6 +160,11 @@ impl Engine {
     /// # Errors
     /// [`Error`].
     pub async fn remove(&self, name: &str, options: RemoveOptions) -> Result<(), Error> {
+        let (engine, name) = (self.clone(), name.to_owned());
+        self.to_the_end(async move { engine.remove_now(&name, options).await }).await
+    }
+
+    async fn remove_now(&self, name: &str, options: RemoveOptions) -> Result<(), Error> {
         let handle = self.find(name)?;
         let record = &handle.now().record;
         if record.state.is_active() {

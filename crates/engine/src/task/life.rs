@@ -59,7 +59,13 @@ impl Task {
                 }
                 Err(error)
             }
-            Err(Trouble::NoVm(message)) => Err(Error::Agent { doing: "start the container", message }),
+            Err(Trouble::NoVm(message)) => {
+                // `docker run --rm` waits for the removal.
+                if self.record.auto_remove() {
+                    self.bury().await;
+                }
+                Err(Error::Agent { doing: "start the container", message })
+            }
         }
     }
 
@@ -135,7 +141,13 @@ impl Task {
         match self.start(&agent).await {
             Ok(()) => {}
             Err(Trouble::NoVm(message)) => self.wait_for_vm(exit, &message).await,
-            Err(Trouble::Failed(error)) => tracing::warn!(%error, "the restart policy's start failed"),
+            Err(Trouble::Failed(error)) => {
+                tracing::warn!(%error, "the restart policy's start failed");
+                // Failed before the agent was asked: nothing would ever end its "restarting".
+                if matches!(self.record.state, State::Restarting(_)) {
+                    self.start_failed(128, error.to_string()).await;
+                }
+            }
         }
     }
 
@@ -179,6 +191,12 @@ impl Task {
         // Before the call: the exit may overtake its answer.
         if stop || number == SIGKILL || number == self.stop_signal() {
             self.record.stopped_by_user = true;
+            // Stored where it decides something, so that a crash before the exit does not undo the user's stop.
+            if restart::has_policy(self.record.host_config.restart_policy.as_ref())
+                && let Err(error) = self.shared.db.put(&self.record).await
+            {
+                tracing::warn!(%error, "that the user ends it is not stored");
+            }
         }
         self.keep_once = keep;
         self.event("kill", &[("signal", number.to_string())]);
@@ -188,11 +206,14 @@ impl Task {
             Ok(_) => {}
             // It has just ended; its exit is on the way.
             Err(CallError::Refused(Code::NotRunning | Code::NotFound, _)) => return Ok(()),
-            Err(error) => return Err(error.into_error("send a signal")),
+            Err(error) => {
+                self.keep_once = false;
+                return Err(error.into_error("send a signal"));
+            }
         }
         // A frozen process takes its signal when it is thawed.
         if matches!(self.record.state, State::Paused(_)) && self.record.stopped_by_user {
-            self.thaw().await?;
+            return self.resume(true).await;
         }
         Ok(())
     }
@@ -223,9 +244,18 @@ impl Task {
         if !matches!(self.record.state, State::Paused(_)) {
             return Err(StateConflict::NotPaused(id).into());
         }
+        self.resume(false).await
+    }
+
+    /// `signalled`: SIGKILL ends even what is frozen, so it may be gone already.
+    async fn resume(&mut self, signalled: bool) -> Result<(), Error> {
         let agent = self.agent("unpause the container")?;
-        let request = v1::ResumeRequest { container_id: id };
-        call(QUICK, agent.grpc().resume(request)).await.map_err(|e| e.into_error("unpause the container"))?;
+        let request = v1::ResumeRequest { container_id: self.record.id.to_string() };
+        match call(QUICK, agent.grpc().resume(request)).await {
+            Ok(_) => {}
+            Err(CallError::Refused(Code::NotRunning | Code::NotFound, _)) if signalled => return Ok(()),
+            Err(error) => return Err(error.into_error("unpause the container")),
+        }
         self.apply(Change::Resumed).await?;
         self.event("unpause", &[]);
         Ok(())

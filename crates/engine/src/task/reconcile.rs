@@ -34,8 +34,12 @@ impl Task {
                     self.collect().await;
                 }
             }
-            // Repeated until collected.
-            _ => self.collect().await,
+            // Repeated until collected; perhaps because it could not be stored the first time.
+            State::Exited(_) | State::Restarting(_) => match self.shared.db.put(&self.record).await {
+                Ok(()) => self.collect().await,
+                Err(error) => tracing::error!(%error, "an exit is not stored; the agent keeps it"),
+            },
+            State::Removing(_) | State::Dead { .. } => self.collect().await,
         }
     }
 
