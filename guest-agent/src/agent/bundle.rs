@@ -77,7 +77,7 @@ fn complete(spec: &mut Spec, id: &str, rootfs: &Path, user: &User, tty: bool) ->
     Ok(Completed { own_network, confined: false })
 }
 
-/// Names of what `shim::executor` reads in the folder of a container or exec.
+/// Names of what the shim reads in the folder of a container.
 pub(crate) const FILTER: &str = "filter.bpf";
 pub(crate) const PROFILE: &str = "seccomp.json";
 pub(crate) const CAPABILITIES: &str = "capabilities.json";
@@ -108,7 +108,7 @@ fn confine(spec: &mut Spec, dir: &Path) -> Result<bool, Failure> {
         Ok(compiled) => compiled,
         Err(error) => {
             tracing::info!(%error, "filter not compiled ahead");
-            // For execs: libcontainer loads no filter for them.
+            // For execs, which do without libcontainer.
             let bytes = serde_json::to_vec(&profile).map_err(|error| bad("seccomp", error))?;
             fs::write(dir.join(PROFILE), bytes).map_err(io)?;
             return Ok(false);

@@ -1,9 +1,9 @@
 //! The last steps inside the container before its program: find it as Go's `exec.LookPath` does, become it,
 //! and report a failure through a pipe that a successful exec closes.
 //!
-//! libcontainer loads no seccomp filter for execs and compiles it anew for each container. Processes
-//! therefore come here with all their capabilities, load the container's filter, and only then drop to what
-//! they may have.
+//! libcontainer compiles the seccomp filter anew for each container, and execs do without libcontainer
+//! ([`tenant`](super::tenant)). Both therefore come here with all their capabilities, load the container's
+//! filter, and only then drop to what they may have.
 
 use std::convert::Infallible;
 use std::ffi::CString;
