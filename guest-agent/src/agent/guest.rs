@@ -28,6 +28,8 @@ use crate::wire::{self, Cause, Exit, Launch, Note, Order, State};
 const START: Duration = Duration::from_secs(60);
 /// How long a new process has the guest to itself.
 const MOMENT: Duration = Duration::from_millis(30);
+/// How long the news of its end, or of its start, travel to whoever waits for them.
+const TELLING: Duration = Duration::from_millis(10);
 /// Exit code of a process whose shim was killed.
 const LOST: i32 = 137;
 
@@ -225,14 +227,15 @@ impl Guest {
         }
     }
 
-    /// Makes the next spare when the process that took the last one has ended or had its moment: most are short,
-    /// and a new shim would compete with them for the few processors.
+    /// Makes the next spare when the process that took the last one has ended, and its end is told, or has had
+    /// its moment: most are short, and a new shim would compete with them for the few processors.
     fn refill_after(self: &Arc<Self>, kind: Kind, key: Key) {
         let guest = Arc::clone(self);
         tokio::spawn(async move {
             let mut changes = guest.table.watch();
             let ended = async { while guest.table.is_live(&key) && changes.changed().await.is_ok() {} };
             let _ = tokio::time::timeout(MOMENT, ended).await;
+            tokio::time::sleep(TELLING).await;
             guest.shims.refill(kind);
         });
     }
