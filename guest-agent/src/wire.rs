@@ -57,6 +57,8 @@ pub(crate) struct Launch {
     pub own_network: bool,
     /// The program loads the container's filter and drops its capabilities itself.
     pub confined: bool,
+    /// For a container: the user of its first process. An exec's is in its `process.json`.
+    pub uid: u32,
 }
 
 /// The container's log.

@@ -30,6 +30,14 @@ async fn run_gives_output_and_exit_codes() {
     let folder = host.docker("run --rm coracle/hello /etc").finish().await;
     assert_eq!(folder.code, 126, "{folder:?}");
 
+    // Whoever the process is, its own streams are open to it by name.
+    let script = "id -u; echo err >/dev/stderr";
+    for user in ["0", "1000:1000"] {
+        let by = host.docker_args(["run", "--rm", "-u", user, HELLO, "sh", "-c", script]).finish().await;
+        let uid = format!("{}\n", user.split(':').next().unwrap());
+        assert_eq!((by.code, by.stdout, by.stderr.as_str()), (0, uid, "err\n"));
+    }
+
     let unknown = host.docker("run --rm 127.0.0.1:1/nowhere").finish().await;
     assert_eq!(unknown.code, 125, "{unknown:?}");
 

@@ -25,6 +25,8 @@ pub(crate) struct Completed {
     pub(crate) own_network: bool,
     /// The shim's program loads the filter, not libcontainer.
     pub(crate) confined: bool,
+    /// The process's user.
+    pub(crate) uid: u32,
 }
 
 fn bad(what: &str, error: impl std::fmt::Display) -> Failure {
@@ -74,7 +76,7 @@ fn complete(spec: &mut Spec, id: &str, rootfs: &Path, user: &User, tty: bool) ->
         }
     }
     spec.set_linux(Some(linux));
-    Ok(Completed { own_network, confined: false })
+    Ok(Completed { own_network, confined: false, uid: user.uid })
 }
 
 /// Names of what the shim reads in the folder of a container.

@@ -160,6 +160,7 @@ impl Guest {
             log,
             own_network: completed.own_network,
             confined: completed.confined,
+            uid: completed.uid,
             ..launch(key, &stdio)
         };
         self.launch(key, launch).await

@@ -14,7 +14,7 @@ use libcontainer::error::LibcontainerError;
 use libcontainer::syscall::syscall::SyscallType;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept4, bind, listen, socket};
-use nix::unistd::pipe2;
+use nix::unistd::{Uid, fchown, pipe2};
 
 use crate::agent::bundle::{CAPABILITIES, FILTER, PROFILE, SYSCTLS};
 use crate::paths;
@@ -168,6 +168,20 @@ pub(crate) fn pipes(launch: &Launch) -> io::Result<(Stdio, [OwnedFd; 3])> {
     Ok((stdio, [stdin, stdout, stderr]))
 }
 
+/// Makes the process's streams its user's, so that it can open /dev/stdout and the like. Stdin may be /dev/null,
+/// which is everyone's.
+pub(crate) fn give(launch: &Launch, streams: &[OwnedFd; 3], uid: u32) -> io::Result<()> {
+    let user = Uid::from_raw(uid);
+    if user.is_root() {
+        return Ok(());
+    }
+    let stdin = launch.open_stdin.then_some(&streams[0]);
+    for stream in stdin.into_iter().chain(&streams[1..]) {
+        fchown(stream, Some(user), None)?;
+    }
+    Ok(())
+}
+
 /// Makes `terminal` all streams of the process.
 pub(crate) fn take_terminal(launch: &Launch, terminal: OwnedFd, stdio: &mut Stdio) -> Result<(), Failure> {
     let mut taken = || -> io::Result<()> {
@@ -195,7 +209,9 @@ fn init(mut builder: ContainerBuilder, launch: &Launch) -> Result<Started, Failu
         let its = console.insert(Console::open(&launch.container).map_err(streams)?);
         builder = builder.with_console_socket(Some(its.path.clone()));
     } else {
-        let (ours, [stdin, stdout, stderr]) = pipes(launch).map_err(streams)?;
+        let (ours, theirs) = pipes(launch).map_err(streams)?;
+        give(launch, &theirs, launch.uid).map_err(streams)?;
+        let [stdin, stdout, stderr] = theirs;
         stdio = ours;
         builder = builder.with_stdin(stdin).with_stdout(stdout).with_stderr(stderr);
     }

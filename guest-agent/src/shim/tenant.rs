@@ -29,7 +29,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, chdir, fchown, getcwd, pipe2, setgroups, setsid};
 
 use crate::shim::executor::{Confinement, Filter, Program};
-use crate::shim::launch::{Started, Stdio, pipes, runtime, take_terminal};
+use crate::shim::launch::{Started, Stdio, give, pipes, runtime, take_terminal};
 use crate::sys::tenant as sys;
 use crate::wire::{self, Cause, Failure, Launch};
 use crate::{paths, sys::pidfd_open};
@@ -101,14 +101,7 @@ fn channel(launch: &Launch, process: &Process) -> io::Result<(Stdio, Option<Owne
         return Ok((Stdio::default(), Some(ours), Channel::Terminal(its)));
     }
     let (stdio, streams) = pipes(launch)?;
-    let user = Uid::from_raw(process.user().uid());
-    if !user.is_root() {
-        // So that the program can open /dev/stdout and the like. Stdin may be /dev/null, which is everyone's.
-        let stdin = launch.open_stdin.then_some(&streams[0]);
-        for stream in stdin.into_iter().chain(&streams[1..]) {
-            fchown(stream, Some(user), None)?;
-        }
-    }
+    give(launch, &streams, process.user().uid())?;
     Ok((stdio, None, Channel::Streams(streams)))
 }
 
