@@ -39,7 +39,7 @@ enum Verb {
     Setup(setup::Options),
     /// Build the guest's kernel, initramfs, root and the bundled image
     VmImage(vm_image::Options),
-    /// Build helper programs from crates.io at pinned versions
+    /// Build helper programs at pinned versions
     Tools(tools::Options),
     /// Measure the promised figures against references of the same run, and print a table
     Bench(bench::Options),

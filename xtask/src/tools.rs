@@ -1,4 +1,4 @@
-//! `cargo xtask tools`: programs from crates.io that Coracle or its tests use, at pinned versions, in `target/tools`;
+//! `cargo xtask tools`: published programs that Coracle or its tests use, at pinned versions, in `target/tools`;
 //! and a docker client from Debian where the machine has none.
 
 use crate::apt::{self, Archive, Installed};
@@ -7,7 +7,7 @@ use anyhow::Result;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// A program from crates.io.
+/// A published program.
 struct Tool {
     krate: &'static str,
     version: &'static str,
