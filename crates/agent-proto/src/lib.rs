@@ -15,9 +15,11 @@
 
 mod error;
 mod frame;
+mod served;
 
 pub use error::{code_of, status};
 pub use frame::{FrameError, read_frame, write_frame};
+pub use served::Served;
 
 /// Messages, client and server made from `proto/agent.proto`, which documents them.
 #[allow(

@@ -22,17 +22,13 @@ mod streams;
 mod table;
 mod user;
 
-use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use agent_proto::v1::agent_server::AgentServer;
-use agent_proto::{AGENT_PORT, MAX_WRITE_BYTES, STREAM_PORT};
+use agent_proto::{AGENT_PORT, STREAM_PORT, Served};
 use nix::sys::reboot::{RebootMode, reboot};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::Connected;
 use transport::Transport;
 
 use crate::init::kernel_argument;
@@ -114,7 +110,7 @@ async fn serve(restarted: bool) -> anyhow::Result<()> {
     });
     let incoming = futures::stream::unfold(agent, |mut agent| async {
         let stream = agent.accept().await.ok()?;
-        Some((Ok::<_, std::io::Error>(Connection(stream)), agent))
+        Some((Ok::<_, std::io::Error>(Served(stream)), agent))
     });
     let serving =
         tonic::transport::Server::builder().serve_with_incoming(AgentServer::new(service), incoming);
@@ -132,41 +128,4 @@ fn power_off() -> ExitCode {
     nix::unistd::sync();
     let _ = reboot(RebootMode::RB_POWER_OFF);
     ExitCode::FAILURE
-}
-
-/// A stream as tonic wants it, with writes no longer than the transport takes.
-struct Connection(transport::Stream);
-
-impl Connected for Connection {
-    type ConnectInfo = ();
-    fn connect_info(&self) {}
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        let length = bytes.len().min(MAX_WRITE_BYTES);
-        Pin::new(&mut self.0).poll_write(cx, &bytes[..length])
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
 }

@@ -3,21 +3,19 @@
 //! the start of `hangs` is never answered.
 
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 
 use agent_proto::v1::agent_server::{Agent, AgentServer};
 use agent_proto::v1::error_detail::Code;
 use agent_proto::v1::event::Kind;
-use agent_proto::{AGENT_PORT, PROTOCOL, STREAM_PORT, read_frame, status, v1, write_frame};
+use agent_proto::{AGENT_PORT, PROTOCOL, STREAM_PORT, Served, read_frame, status, v1, write_frame};
 use futures::stream::{self, BoxStream, StreamExt as _};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response, Status};
-use transport::{Stream, Transport};
+use transport::Transport;
 
 type Key = (String, String);
 
@@ -54,7 +52,7 @@ impl Fake {
         let listener = guest.listen(AGENT_PORT).await.unwrap();
         let incoming = stream::unfold(listener, |mut listener| async {
             let stream = listener.accept().await.ok()?;
-            Some((Ok::<_, std::io::Error>(Connection(stream)), listener))
+            Some((Ok::<_, std::io::Error>(Served(stream)), listener))
         });
         let service = AgentServer::new(Service(Arc::clone(self)));
         let grpc = tokio::spawn(async move {
@@ -281,38 +279,5 @@ impl Agent for Service {
 
     async fn shutdown(&self, _: Request<v1::ShutdownRequest>) -> Answer<v1::ShutdownReply> {
         Ok(Response::new(Default::default()))
-    }
-}
-
-struct Connection(Stream);
-
-impl tonic::transport::server::Connected for Connection {
-    type ConnectInfo = ();
-    fn connect_info(&self) {}
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

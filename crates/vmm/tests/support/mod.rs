@@ -4,17 +4,15 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use agent_proto::v1::{self, agent_server::AgentServer, stream_open};
-use agent_proto::{AGENT_PORT, HELLO_PORT, PROTOCOL, STREAM_PORT, read_frame, write_frame};
+use agent_proto::{AGENT_PORT, HELLO_PORT, PROTOCOL, STREAM_PORT, Served, read_frame, write_frame};
 use async_trait::async_trait;
 use futures::stream;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response, Status};
@@ -86,40 +84,6 @@ impl v1::agent_server::Agent for Service {
     }
 }
 
-/// A stream as tonic's server takes it.
-struct Connection(Stream);
-
-impl tonic::transport::server::Connected for Connection {
-    type ConnectInfo = ();
-    fn connect_info(&self) {}
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
 /// Serves the agent's ports until dropped.
 pub(crate) struct Guest {
     _tasks: Vec<AbortOnDropHandle<()>>,
@@ -132,7 +96,7 @@ pub(crate) async fn serve(guest: Arc<dyn Transport>, hello: v1::Hello) -> Guest 
     let listener = listen(&*guest, AGENT_PORT).await;
     let incoming = stream::unfold(listener, |mut listener| async {
         let stream = listener.accept().await.ok()?;
-        Some((Ok::<_, std::io::Error>(Connection(stream)), listener))
+        Some((Ok::<_, std::io::Error>(Served(stream)), listener))
     });
     let grpc = tokio::spawn(async move {
         let service = AgentServer::new(Service { hello, shutdown });
