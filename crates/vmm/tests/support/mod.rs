@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response, Status};
-use transport::{Kind, Stream, Transport};
+use transport::{Kind, Transport};
 use vmm::{
     Accelerator, AttachError, Capabilities, Choice, Hypervisor, Machine, MachineEvent, MachineSpec, Record,
     RepairError, RestartPolicy, SpawnError, StopTrouble, VmConfig,
