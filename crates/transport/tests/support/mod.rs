@@ -11,20 +11,20 @@ use transport::{Transport, memory, serial};
 
 /// Both ends of one transport, and what must live as long as they do.
 pub(crate) struct Ends {
-    pub(crate) host: Box<dyn Transport>,
-    pub(crate) guest: Box<dyn Transport>,
+    pub(crate) host: Arc<dyn Transport>,
+    pub(crate) guest: Arc<dyn Transport>,
     _keep: Option<tempfile::TempDir>,
 }
 
 pub(crate) fn memory() -> Ends {
     let (host, guest) = memory::pair();
-    Ends { host: Box::new(host), guest: Box::new(guest), _keep: None }
+    Ends { host: Arc::new(host), guest: Arc::new(guest), _keep: None }
 }
 
 pub(crate) fn serial() -> Ends {
     let wire = SerialWire::default();
     let (host, guest) = (serial::Host::over(wire.host()), serial::Guest::over(wire.guest()));
-    Ends { host: Box::new(host), guest: Box::new(guest), _keep: None }
+    Ends { host: Arc::new(host), guest: Arc::new(guest), _keep: None }
 }
 
 /// Like a virtio-serial port: two openings that meet, and outlive each other. What one side has written stays
@@ -106,6 +106,7 @@ pub(crate) use daemon::vhost_user;
 #[cfg(unix)]
 mod daemon {
     use std::path::{Path, PathBuf};
+    use std::sync::Arc;
 
     use async_trait::async_trait;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
@@ -126,7 +127,7 @@ mod daemon {
             }
         });
         let guest = Guest { uds_path: uds_path.clone(), listening: guest };
-        Ends { host: Box::new(vhost_user::Host::new(uds_path)), guest: Box::new(guest), _keep: Some(folder) }
+        Ends { host: Arc::new(vhost_user::Host::new(uds_path)), guest: Arc::new(guest), _keep: Some(folder) }
     }
 
     async fn serve(mut client: UnixStream, daemon: memory::End) {
@@ -163,6 +164,10 @@ mod daemon {
         async fn connect(&self, port: u32) -> Result<transport::Stream, ConnectError> {
             match UnixStream::connect(socket_of(&self.uds_path, port)).await {
                 Ok(stream) => Ok(stream.into()),
+                // The daemon answers with a reset, which the guest's kernel calls a refusal.
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                    Err(ConnectError::Refused { port, kind: Kind::Vsock })
+                }
                 Err(source) => Err(ConnectError::Unreachable { port, kind: Kind::Vsock, source }),
             }
         }
