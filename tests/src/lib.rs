@@ -11,6 +11,7 @@ mod command;
 pub mod desktop;
 mod host;
 mod image;
+pub mod initramfs;
 mod process;
 mod registry;
 

@@ -7,10 +7,13 @@
 //! | `serial` | [`serial::Host`] | [`serial::Guest`] | QEMU on Windows and macOS: one virtio-serial port, multiplexed |
 //! | `memory` | [`memory::pair`] | [`memory::pair`] | tests |
 //!
-//! What every kind promises, and `tests/contract.rs` proves of each:
+//! What every kind promises. `tests/contract.rs` proves it of each in one process, and the end-to-end test
+//! `transport.rs` with a booted guest at the other end:
 //! * bytes arrive whole and in order, both ways at once; a full reader blocks its own stream's writer alone;
-//! * a connect to a port that nobody listens on fails within seconds with [`ConnectError::Refused`];
-//! * a stream whose peer is gone ends: reads return end of file or an error, never hang.
+//! * the host's connect to a port that nobody listens on fails within seconds with [`ConnectError::Refused`]; the
+//!   guest's fails too, but `vhost-device-vsock` answers it with silence: [`ConnectError::Unreachable`] after 2 s;
+//! * a stream whose peer is gone ends: reads return what was sent and then end of file or an error, writes fail
+//!   within seconds; neither hangs.
 //!
 //! What none promises: that one direction can be closed alone (`vhost-device-vsock` closes both). Who needs
 //! that uses two streams. This crate knows nothing of what the bytes mean.

@@ -30,7 +30,7 @@ macro_rules! contract {
 contract!(
     bytes_arrive_whole_both_ways,
     a_silent_port_refuses_the_host,
-    a_silent_port_refuses_the_guest,
+    a_silent_port_fails_the_guest,
     the_guest_connects_to_the_host,
     a_stream_dropped_by_the_guest_ends_for_the_host,
     a_stream_dropped_by_the_host_ends_for_the_guest,

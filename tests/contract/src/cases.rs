@@ -28,7 +28,7 @@ macro_rules! cases {
 cases!(
     bytes_arrive_whole_both_ways,
     a_silent_port_refuses_the_host,
-    a_silent_port_refuses_the_guest,
+    a_silent_port_fails_the_guest,
     the_guest_connects_to_the_host,
     a_stream_dropped_by_the_guest_ends_for_the_host,
     a_stream_dropped_by_the_host_ends_for_the_guest,
@@ -131,24 +131,21 @@ mod a_silent_port_refuses_the_host {
     use super::*;
 
     pub(super) async fn host(half: Half) {
-        refused(&half).await;
+        let outcome = timeout(SECONDS, half.end.connect(half.port)).await.expect("an answer comes");
+        assert!(
+            matches!(outcome, Err(ConnectError::Refused { port, .. }) if port == half.port),
+            "{outcome:?}"
+        );
         half.cue.done().await;
     }
 
     pub(super) async fn guest(half: Half) {
         half.cue.done().await;
     }
-
-    pub(super) async fn refused(half: &Half) {
-        let outcome = timeout(SECONDS, half.end.connect(half.port)).await.expect("an answer comes");
-        assert!(
-            matches!(outcome, Err(ConnectError::Refused { port, .. }) if port == half.port),
-            "{outcome:?}"
-        );
-    }
 }
 
-mod a_silent_port_refuses_the_guest {
+/// Not as a refusal: `vhost-device-vsock` says nothing, and the guest's kernel waits for it in vain, 2 s.
+mod a_silent_port_fails_the_guest {
     use super::*;
 
     pub(super) async fn host(half: Half) {
@@ -156,7 +153,8 @@ mod a_silent_port_refuses_the_guest {
     }
 
     pub(super) async fn guest(half: Half) {
-        a_silent_port_refuses_the_host::refused(&half).await;
+        let outcome = timeout(SECONDS, half.end.connect(half.port)).await.expect("the connect does not hang");
+        assert!(outcome.is_err(), "{outcome:?}");
         half.cue.done().await;
     }
 }

@@ -86,6 +86,7 @@ fn end_to_end(environment: &Environment<'_>, steps: &mut Steps, name: Option<&st
     let ready = [
         steps.run("Helper programs", || tools::for_running(tree)),
         steps.run("VM image", || vm_image::build(tree, &vm_image::Options::default()).map(drop)),
+        steps.run("The transports' guest", || vm_image::build_contract_guest(tree)),
         steps.run("Front end", || frontend::build(tree)),
         steps.run("Binaries", || environment.watch(environment.cargo(&binaries))),
     ];

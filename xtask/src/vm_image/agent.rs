@@ -1,4 +1,5 @@
-//! The guest agent as one static program that runs at fixed addresses.
+//! The guest's programs, each static and at fixed addresses: the agent, and what plays its part for the transports'
+//! tests.
 
 use crate::{process, tree::Tree};
 use anyhow::{Result, bail};
@@ -8,12 +9,32 @@ use std::process::Command;
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const SECCOMP_FOLDER: &str = "/usr/lib/x86_64-linux-gnu";
 
-/// Builds it, in a target folder of its own, so that neither its flags nor its lock disturb the host's builds.
+/// Builds the agent, in a target folder of its own, so that neither its flags nor its lock disturb the host's builds.
 pub(crate) fn build(tree: &Tree) -> Result<PathBuf> {
     if !PathBuf::from(SECCOMP_FOLDER).join("libseccomp.a").exists() {
         bail!("{SECCOMP_FOLDER}/libseccomp.a is missing: install the package libseccomp-dev");
     }
-    let folder = tree.target("guest");
+    let mut cargo = cargo(tree);
+    cargo.args(["--package", "guest-agent", "--profile", "agent"]);
+    cargo.env("LIBSECCOMP_LINK_TYPE", "static");
+    cargo.env("LIBSECCOMP_LIB_PATH", SECCOMP_FOLDER);
+    process::output(&mut cargo)?;
+    Ok(tree.target("guest").join(TARGET).join("agent").join("guest-agent"))
+}
+
+/// Builds the init of `tests/tests/transport.rs`, which finds it by itself. Small and fast enough for a translated guest,
+/// and quickly built.
+pub(crate) fn build_contract_guest(tree: &Tree) -> Result<()> {
+    let mut cargo = cargo(tree);
+    cargo.args(["--package", "transport-contract", "--bin", "contract-guest"]);
+    cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
+    cargo.env("CARGO_PROFILE_DEV_DEBUG", "0");
+    cargo.env("CARGO_PROFILE_DEV_STRIP", "true");
+    process::output(&mut cargo).map(drop)
+}
+
+/// `cargo build` for the guest.
+fn cargo(tree: &Tree) -> Command {
     let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned(), "-Crelocation-model=static".to_owned()];
     // Panic messages hold paths of sources; the binary must not depend on where the checkout lies.
     flags.push(format!("--remap-path-prefix={}=coracle", tree.root().display()));
@@ -22,14 +43,11 @@ pub(crate) fn build(tree: &Tree) -> Result<PathBuf> {
     }
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(tree.root());
-    cargo.args(["build", "--package", "guest-agent", "--profile", "agent", "--target", TARGET]);
-    cargo.env("CARGO_TARGET_DIR", &folder);
+    cargo.args(["build", "--target", TARGET]);
+    cargo.env("CARGO_TARGET_DIR", tree.target("guest"));
     cargo.env_remove("RUSTFLAGS");
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
-    cargo.env("LIBSECCOMP_LINK_TYPE", "static");
-    cargo.env("LIBSECCOMP_LIB_PATH", SECCOMP_FOLDER);
-    process::output(&mut cargo)?;
-    Ok(folder.join(TARGET).join("agent").join("guest-agent"))
+    cargo
 }
 
 fn cargo_home() -> Option<PathBuf> {

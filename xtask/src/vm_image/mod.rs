@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! target/vm-image-inputs/   debs/  record.json  <package>/...    downloaded and unpacked packages
-//! target/guest/             cargo's target folder for the agent
+//! target/guest/             cargo's target folder for what runs in the guest
 //! target/vm-image/          vmlinux initramfs.img root.erofs hello.tar manifest.json; .stamp: what they were made from
 //! ```
 
@@ -21,6 +21,8 @@ mod modules;
 mod packages;
 mod recipe;
 mod root;
+
+pub(crate) use agent::build_contract_guest;
 
 use crate::{digest, progress::step, tree::Tree};
 use anyhow::{Context, Result, bail};

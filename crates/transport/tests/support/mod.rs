@@ -164,10 +164,6 @@ mod daemon {
         async fn connect(&self, port: u32) -> Result<transport::Stream, ConnectError> {
             match UnixStream::connect(socket_of(&self.uds_path, port)).await {
                 Ok(stream) => Ok(stream.into()),
-                // The daemon answers with a reset, which the guest's kernel calls a refusal.
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                    Err(ConnectError::Refused { port, kind: Kind::Vsock })
-                }
                 Err(source) => Err(ConnectError::Unreachable { port, kind: Kind::Vsock, source }),
             }
         }
