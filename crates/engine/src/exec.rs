@@ -25,9 +25,15 @@ const EXIT_CODE_KEPT: Duration = Duration::from_secs(5 * 60);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ExecState {
     Created,
-    Starting { since: Instant },
-    Running { pid: u32, since: Instant },
-    Exited { code: i64 },
+    Starting,
+    /// `known`: when the guest's answer came. A look at the guest that was asked for earlier may have missed it.
+    Running {
+        pid: u32,
+        known: Instant,
+    },
+    Exited {
+        code: i64,
+    },
 }
 
 #[derive(Debug)]
@@ -56,7 +62,7 @@ impl Exec {
             before = state.clone();
             let fresh = *state == ExecState::Created;
             if fresh {
-                *state = ExecState::Starting { since: Instant::now() };
+                *state = ExecState::Starting;
             }
             fresh
         });
@@ -66,8 +72,8 @@ impl Exec {
     /// Its exit may have come before the answer to its start.
     pub(crate) fn started(&self, pid: u32) {
         self.state.send_if_modified(|state| match *state {
-            ExecState::Starting { since } => {
-                *state = ExecState::Running { pid, since };
+            ExecState::Starting => {
+                *state = ExecState::Running { pid, known: Instant::now() };
                 true
             }
             _ => false,
@@ -88,16 +94,16 @@ impl Exec {
 
     /// Its container ended.
     pub(crate) fn killed(&self) {
-        if matches!(self.now(), ExecState::Starting { .. } | ExecState::Running { .. }) {
+        if matches!(self.now(), ExecState::Starting | ExecState::Running { .. }) {
             self.exited(KILLED);
         }
     }
 
     /// The guest does or does not know it, as of `asked`.
-    pub(crate) fn reconcile(&self, asked: Instant, known: bool) {
-        if let ExecState::Running { since, .. } = self.now()
-            && !known
-            && since < asked
+    pub(crate) fn reconcile(&self, asked: Instant, found: bool) {
+        if let ExecState::Running { known, .. } = self.now()
+            && !found
+            && known < asked
         {
             self.exited(KILLED);
         }
@@ -204,7 +210,7 @@ mod tests {
     fn an_exec_starts_once() {
         let exec = Exec::new(ContainerId::random(), ExecConfig::default());
         assert_eq!(exec.begin(), Ok(()));
-        assert!(matches!(exec.begin(), Err(ExecState::Starting { .. })));
+        assert!(matches!(exec.begin(), Err(ExecState::Starting)));
         exec.exited(0);
         exec.started(7);
         assert_eq!(exec.now(), ExecState::Exited { code: 0 });

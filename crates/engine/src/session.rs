@@ -40,7 +40,11 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             }
             Some(Presence::Up(agent)) => {
                 shared.vm_is_down.store(false, Ordering::Release);
-                // The one before is dropped, and with it aborted.
+                // The one before has ended when the next begins, so that none of its news comes after newer ones.
+                if let Some(before) = following.take() {
+                    before.abort();
+                    let _ = before.await;
+                }
                 following = Some(AbortOnDropHandle::new(tokio::spawn(follow(Arc::clone(&shared), agent))));
             }
         }

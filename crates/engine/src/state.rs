@@ -65,6 +65,76 @@ pub(crate) struct Run {
     pub(crate) boot_id: String,
 }
 
+/// Which run the guest speaks of; unknown from an agent that does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RunId {
+    pub(crate) pid: u32,
+    pub(crate) started_unix_ns: i64,
+}
+
+impl RunId {
+    fn is_known(self) -> bool {
+        self.started_unix_ns != 0
+    }
+
+    fn is(self, run: &Run) -> bool {
+        self.pid == run.pid && self.started_unix_ns == run.started_unix_ns
+    }
+}
+
+/// What the end of a run, told by the guest, is to a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EndOf {
+    /// What runs now.
+    ThisRun,
+    /// A run before the present one: told late, or told again.
+    AnotherRun,
+    /// What has ended already: not collected yet.
+    Ended,
+}
+
+/// `current`: the guest was asked after it had answered the last command, so it cannot speak of the past.
+pub(crate) fn end_of(state: &State, told: RunId, current: bool) -> EndOf {
+    match state {
+        State::Running(run) | State::Paused(run) if told.is_known() && !told.is(run) && !current => {
+            EndOf::AnotherRun
+        }
+        State::Created { .. } | State::Running(_) | State::Paused(_) => EndOf::ThisRun,
+        State::Exited(_) | State::Restarting(_) | State::Removing(_) | State::Dead { .. } => EndOf::Ended,
+    }
+}
+
+/// What follows when the guest says that a container runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// It is as recorded, or the guest speaks of the past.
+    AsKnown,
+    /// Frozen or thawed while no coracled was there.
+    Changed(Change),
+    /// A run that the record does not know, in the place of the one that it knows.
+    Run(Run),
+}
+
+/// `current`: as in [`end_of`].
+pub(crate) fn found(state: &State, told: &Run, paused: bool, current: bool) -> Found {
+    let id = RunId { pid: told.pid, started_unix_ns: told.started_unix_ns };
+    match state {
+        _ if !current => Found::AsKnown,
+        State::Running(run) | State::Paused(run) if id.is_known() && !id.is(run) => Found::Run(told.clone()),
+        State::Running(_) if paused => Found::Changed(Change::Paused),
+        State::Paused(_) if !paused => Found::Changed(Change::Resumed),
+        State::Running(_) | State::Paused(_) | State::Removing(_) | State::Dead { .. } => Found::AsKnown,
+        // The guest spoke before this end.
+        State::Exited(Exit { started_unix_ns, cause: Cause::Process, .. })
+        | State::Restarting(Exit { started_unix_ns, cause: Cause::Process, .. })
+            if id.is_known() && *started_unix_ns == id.started_unix_ns =>
+        {
+            Found::AsKnown
+        }
+        State::Created { .. } | State::Exited(_) | State::Restarting(_) => Found::Run(told.clone()),
+    }
+}
+
 /// A run that ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -275,6 +345,54 @@ mod tests {
             assert_eq!((next.exit_code(), next.error()), (127, Some("t")));
             assert!(!next.is_active());
         }
+    }
+
+    const THIS: RunId = RunId { pid: 7, started_unix_ns: 1 };
+    const OTHER: RunId = RunId { pid: 7, started_unix_ns: 5 };
+    const UNKNOWN: RunId = RunId { pid: 0, started_unix_ns: 0 };
+
+    #[test]
+    fn an_end_is_of_the_run_that_it_names() {
+        use EndOf::{AnotherRun, Ended, ThisRun};
+        // Columns: this run, another, an unknown one; then the same, currently asked for.
+        let running = [ThisRun, AnotherRun, ThisRun, ThisRun, ThisRun, ThisRun];
+        let table = [[ThisRun; 6], running, running, [Ended; 6], [Ended; 6], [Ended; 6], [Ended; 6]];
+        for (state, row) in states().iter().zip(table) {
+            let told = [false, true].into_iter().flat_map(|now| [THIS, OTHER, UNKNOWN].map(|id| (id, now)));
+            for ((id, current), expected) in told.zip(row) {
+                assert_eq!(end_of(state, id, current), expected, "{state:?} {id:?} {current}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_found_running_keeps_its_identity() {
+        let told = |id: RunId| Run { pid: id.pid, started_unix_ns: id.started_unix_ns, ..run() };
+        let lost = State::Exited(Exit { cause: Cause::Vm { reason: "v".into() }, ..exit(137) });
+        for state in states().iter().chain([&lost]) {
+            for id in [THIS, OTHER] {
+                assert_eq!(
+                    found(state, &told(id), false, false),
+                    Found::AsKnown,
+                    "the guest speaks of the past"
+                );
+            }
+        }
+        let anew = |id| Found::Run(told(id));
+        let (created, running, paused) =
+            (State::Created { failure: None }, State::Running(run()), State::Paused(run()));
+        assert_eq!(found(&created, &told(THIS), false, true), anew(THIS));
+        assert_eq!(found(&running, &told(THIS), false, true), Found::AsKnown);
+        assert_eq!(found(&running, &told(THIS), true, true), Found::Changed(Change::Paused));
+        assert_eq!(found(&paused, &told(THIS), false, true), Found::Changed(Change::Resumed));
+        assert_eq!(found(&running, &told(OTHER), false, true), anew(OTHER));
+        assert_eq!(
+            found(&State::Exited(exit(2)), &told(THIS), false, true),
+            Found::AsKnown,
+            "it ended since"
+        );
+        assert_eq!(found(&State::Exited(exit(2)), &told(OTHER), false, true), anew(OTHER));
+        assert_eq!(found(&lost, &told(THIS), false, true), anew(THIS), "it was not lost after all");
     }
 
     proptest! {

@@ -110,6 +110,9 @@ pub(crate) struct Task {
     restart_at: Option<Instant>,
     /// When this coracled started the run; unknown after re-attachment.
     run_since: Option<Instant>,
+    /// When the guest last answered a start, a pause or a resume. A look at the guest that was asked for earlier may
+    /// show what was before: a container that starts is not in it.
+    settled: Option<Instant>,
     /// The next end does not remove it, although it is to be removed automatically.
     keep_once: bool,
     /// Clients that wait for the start.
@@ -136,6 +139,7 @@ impl Task {
             pause: None,
             restart_at: None,
             run_since: None,
+            settled: None,
             keep_once: false,
             pending: Vec::new(),
         };

@@ -112,6 +112,33 @@ async fn a_missing_command_is_dockers_error() {
     assert_eq!(removed.await.code, 126);
 }
 
+/// What is starting is in no snapshot, although the start was begun before the snapshot was asked for.
+#[tokio::test]
+async fn a_look_at_the_guest_during_a_start_loses_nothing() {
+    let world = World::up().await;
+    let id = world.create("web", "slow", plain()).await;
+    let engine = world.engine.clone();
+    let starting = tokio::spawn(async move { engine.start("web").await });
+    let subscribed = || world.fake.subscribed.load(Ordering::SeqCst);
+    let until = async |is: &dyn Fn() -> bool| {
+        while !is() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    until(&|| subscribed() > 0 && world.fake.count("start") == 1).await;
+    let before = subscribed();
+    world.fake.break_subscriptions();
+    until(&|| subscribed() > before).await;
+    world.fake.released.notify_one();
+    starting.await.unwrap().unwrap();
+    let (state, seen) = (world.engine.inspect("web", false).await.unwrap().state.unwrap(), world.actions(3));
+    world.fake.oom(&id);
+    assert_eq!(seen.await, ["create", "start", "oom"]);
+    let now = world.engine.inspect("web", false).await.unwrap().state.unwrap();
+    assert_eq!((now.pid, now.started_at), (state.pid, state.started_at));
+    assert_eq!(world.state("web").await.0, "running");
+}
+
 #[tokio::test]
 async fn stop_is_patient_then_firm() {
     let world = World::up().await;

@@ -286,12 +286,12 @@ impl Guest {
                 (Some(_), Some(pidfd)) => drop(crate::sys::pidfd_kill(&pidfd)),
                 (Some(_), None) => {}
             }
-            self.lost(key);
+            self.lost(key, None);
         }
     }
 
     /// Writes down the end of a process whose shim cannot.
-    pub(crate) fn lost(&self, key: &Key) {
+    pub(crate) fn lost(&self, key: &Key, was: Option<State>) {
         let exit =
             Exit { code: LOST, at_unix_ns: unix_ns(), oom_killed: cgroup::oom_kills(&key.container) > 0 };
         let dir = dir(key);
@@ -300,7 +300,7 @@ impl Guest {
         {
             tracing::warn!(%error, "exit not written");
         }
-        self.table.exited(key, exit, None);
+        self.table.ended(key, was, exit, None);
     }
 
     /// Removes what one run of a container has left.

@@ -42,7 +42,7 @@ fn adopt_one(guest: &Arc<Guest>, key: Key, state: State, exit: Option<Exit>) {
             tokio::spawn(async move { guest.follow(&key, &link, None).await });
         }
         (Err(_), Some(exit)) => {
-            guest.table.exited(&key, exit, None);
+            guest.table.ended(&key, Some(state), exit, None);
             shims::unlink(key.id());
         }
         (Err(error), None) => {
@@ -52,7 +52,7 @@ fn adopt_one(guest: &Arc<Guest>, key: Key, state: State, exit: Option<Exit>) {
                 Some(_) => drop(crate::sys::kill(state.pid, libc::SIGKILL)),
             }
             shims::unlink(key.id());
-            guest.lost(&key);
+            guest.lost(&key, Some(state));
         }
     }
 }

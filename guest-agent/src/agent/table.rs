@@ -75,8 +75,10 @@ pub(crate) struct Table {
     changes: watch::Sender<u64>,
 }
 
-fn exited(key: &Key, exit: &Exit) -> v1::Exited {
+fn exited(key: &Key, state: Option<&State>, exit: &Exit) -> v1::Exited {
     v1::Exited {
+        pid: state.map_or(0, |state| state.pid.unsigned_abs()),
+        started_unix_ns: state.map_or(0, |state| state.at_unix_ns),
         process: Some(key.reference()),
         exit_code: exit.code,
         at_unix_ns: exit.at_unix_ns,
@@ -114,12 +116,14 @@ impl Table {
                     pid: state.pid.unsigned_abs(),
                     paused: *paused,
                     exited: None,
+                    started_unix_ns: state.at_unix_ns,
                 }),
                 Phase::Exited { state, exit, .. } => Some(v1::ProcessState {
                     process,
                     pid: state.as_ref().map_or(0, |state| state.pid.unsigned_abs()),
                     paused: false,
-                    exited: Some(exited(key, exit)),
+                    exited: Some(exited(key, state.as_ref(), exit)),
+                    started_unix_ns: state.as_ref().map_or(0, |state| state.at_unix_ns),
                 }),
             }
         });
@@ -176,19 +180,25 @@ impl Table {
         self.changed();
     }
 
-    /// The process has ended.
+    /// The process, which was running, has ended.
     pub(crate) fn exited(&self, key: &Key, exit: Exit, link: Option<&Arc<Link>>) {
+        self.ended(key, None, exit, link);
+    }
+
+    /// As [`Self::exited`], for one whose run a predecessor has noted in `was`.
+    pub(crate) fn ended(&self, key: &Key, was: Option<State>, exit: Exit, link: Option<&Arc<Link>>) {
         let mut entries = self.lock();
         let entry =
             entries.entry(key.clone()).or_insert(Entry { phase: Phase::Starting, parked: Vec::new() });
         let state = match &entry.phase {
             Phase::Running { state, .. } => Some(state.clone()),
             Phase::Exited { .. } => return,
-            Phase::Waiting | Phase::Starting => None,
+            Phase::Waiting | Phase::Starting => was,
         };
         entry.parked.clear();
+        let told = exited(key, state.as_ref(), &exit);
         entry.phase = Phase::Exited { state, exit, link: link.cloned() };
-        let _ = self.events.send(event(event::Kind::Exited(exited(key, &exit))));
+        let _ = self.events.send(event(event::Kind::Exited(told)));
         drop(entries);
         self.changed();
     }

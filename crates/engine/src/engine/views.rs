@@ -96,7 +96,7 @@ impl Engine {
             .registry
             .execs_of(&record.id)
             .iter()
-            .filter(|exec| matches!(exec.now(), ExecState::Running { .. } | ExecState::Starting { .. }))
+            .filter(|exec| matches!(exec.now(), ExecState::Running { .. } | ExecState::Starting))
             .map(|exec| exec.id.to_string())
             .collect();
         let mut command = record.command.iter().cloned();

@@ -88,6 +88,7 @@ impl Task {
             Ok(reply) => {
                 parked.into_iter().for_each(Parked::hand_over);
                 self.run_since = Some(began);
+                self.settled = Some(Instant::now());
                 let run = Run {
                     pid: reply.pid,
                     started_unix_ns: reply.started_unix_ns,
@@ -234,6 +235,7 @@ impl Task {
         let agent = self.agent("pause the container")?;
         let request = v1::PauseRequest { container_id: id };
         call(QUICK, agent.grpc().pause(request)).await.map_err(|e| e.into_error("pause the container"))?;
+        self.settled = Some(Instant::now());
         self.apply(Change::Paused).await?;
         self.event("pause", &[]);
         Ok(())
@@ -252,7 +254,7 @@ impl Task {
         let agent = self.agent("unpause the container")?;
         let request = v1::ResumeRequest { container_id: self.record.id.to_string() };
         match call(QUICK, agent.grpc().resume(request)).await {
-            Ok(_) => {}
+            Ok(_) => self.settled = Some(Instant::now()),
             Err(CallError::Refused(Code::NotRunning | Code::NotFound, _)) if signalled => return Ok(()),
             Err(error) => return Err(error.into_error("unpause the container")),
         }

@@ -8,22 +8,31 @@ use tokio::time::Instant;
 use super::Task;
 use crate::agent::{QUICK, call, process};
 use crate::restart;
-use crate::state::{Cause, Change, Exit, Run, State};
+use crate::state::{Cause, Change, EndOf, Exit, Found, Run, RunId, State, end_of, found};
 use crate::time::now_unix_ns;
 
 /// Docker's code for what was killed.
 const KILLED: i64 = 137;
-const START_NOTED_WITHIN_NS: i64 = 2_000_000_000;
 
 impl Task {
     /// The first process ended: stored, shown, and only then collected.
     pub(super) async fn exited(&mut self, exited: v1::Exited) {
-        if self.is_stale(&exited) {
+        self.told_exit(exited, false).await;
+    }
+
+    async fn told_exit(&mut self, exited: v1::Exited, current: bool) {
+        let told = RunId { pid: exited.pid, started_unix_ns: exited.started_unix_ns };
+        let end = end_of(&self.record.state, told, current);
+        if end == EndOf::AnotherRun {
             return;
         }
         let exit = Exit {
             code: exited.exit_code.into(),
-            started_unix_ns: self.record.state.run().map_or(0, |run| run.started_unix_ns),
+            started_unix_ns: self
+                .record
+                .state
+                .run()
+                .map_or(exited.started_unix_ns, |run| run.started_unix_ns),
             finished_unix_ns: exited.at_unix_ns,
             oom_killed: exited.oom_killed,
             cause: Cause::Process,
@@ -41,13 +50,6 @@ impl Task {
             },
             State::Removing(_) | State::Dead { .. } => self.collect().await,
         }
-    }
-
-    /// An exit of a run before this one, seen late. A process that ends at once may end before the agent has
-    /// noted its start, so a little earlier is not before.
-    fn is_stale(&self, exited: &v1::Exited) -> bool {
-        let before = |start: i64| exited.at_unix_ns.saturating_add(START_NOTED_WITHIN_NS) < start;
-        self.record.state.run().is_some_and(|run| before(run.started_unix_ns))
     }
 
     /// Whether the end is stored and the guest still holds the run.
@@ -118,16 +120,15 @@ impl Task {
         {
             self.lost("the VM was restarted").await;
         }
+        // A look that was asked for before the guest's last answer may show what was before it.
+        let current = self.settled.is_none_or(|settled| settled < asked);
         match known {
-            Some(v1::ProcessState { exited: Some(exited), .. }) => self.exited(exited).await,
-            Some(process) => self.found_running(boot_id, &process).await,
-            None => {
-                // Not if it was started after the snapshot was made.
-                let newer = self.run_since.is_some_and(|since| since >= asked);
-                if self.record.state.run().is_some() && !newer {
-                    self.lost("the container was not found in the VM").await;
-                }
+            Some(v1::ProcessState { exited: Some(exited), .. }) => self.told_exit(exited, current).await,
+            Some(process) => self.found_running(boot_id, &process, current).await,
+            None if self.record.state.run().is_some() && current => {
+                self.lost("the container was not found in the VM").await;
             }
+            None => {}
         }
         if !self.gone {
             self.start_with_vm().await;
@@ -135,17 +136,25 @@ impl Task {
     }
 
     /// It runs: as recorded, or because a coracled ended before it stored the start or a pause.
-    async fn found_running(&mut self, boot_id: String, process: &v1::ProcessState) {
-        let change = match (&self.record.state, process.paused) {
-            (State::Running(_), true) => Change::Paused,
-            (State::Paused(_), false) => Change::Resumed,
-            (State::Running(_) | State::Paused(_), _) => return,
-            (State::Created { .. } | State::Exited(_) | State::Restarting(_), _) => {
+    async fn found_running(&mut self, boot_id: String, process: &v1::ProcessState, current: bool) {
+        let mut run = Run { pid: process.pid, started_unix_ns: process.started_unix_ns, boot_id };
+        let change = match found(&self.record.state, &run, process.paused, current) {
+            Found::AsKnown => return,
+            Found::Changed(change) => change,
+            Found::Run(_) => {
+                if self.record.state.run().is_some() {
+                    self.lost("another run was found in the VM in its place").await;
+                }
                 self.restart_at = None;
-                Change::Started(Run { pid: process.pid, started_unix_ns: now_unix_ns(), boot_id })
+                if run.started_unix_ns == 0 {
+                    run.started_unix_ns = now_unix_ns();
+                }
+                Change::Started(run)
             }
-            (State::Removing(_) | State::Dead { .. }, _) => return,
         };
+        if self.gone {
+            return;
+        }
         if let Err(error) = self.apply(change).await {
             tracing::error!(%error, "what the VM runs is not stored");
         }

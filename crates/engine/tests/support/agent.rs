@@ -1,8 +1,9 @@
 //! An agent that plays containers. What a program does is in its name: `exit N` ends at once, `missing` is
 //! not found, `sleep` runs until it is signalled, `stubborn` until SIGKILL;
-//! the start of `hangs` is never answered.
+//! the start of `hangs` is never answered, that of `slow` when it is released.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use agent_proto::v1::agent_server::{Agent, AgentServer};
@@ -23,6 +24,10 @@ type Key = (String, String);
 #[derive(Default)]
 pub struct Fake {
     state: Mutex<State>,
+    /// Lets the start of a `slow` go on.
+    pub released: tokio::sync::Notify,
+    /// How often someone has asked for events.
+    pub subscribed: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -126,11 +131,26 @@ impl Fake {
         let mut state = self.state.lock().unwrap();
         let at_unix_ns = state.tick();
         let Some(process) = state.processes.get_mut(&(id.to_owned(), exec.to_owned())) else { return };
-        let exited =
-            v1::Exited { process: process.process.clone(), exit_code: code, at_unix_ns, oom_killed: false };
+        let exited = v1::Exited {
+            process: process.process.clone(),
+            exit_code: code,
+            at_unix_ns,
+            oom_killed: false,
+            pid: process.pid,
+            started_unix_ns: process.started_unix_ns,
+        };
         process.exited = Some(exited.clone());
         if let Some(live) = &state.live {
             let _ = live.events.send(v1::Event { kind: Some(Kind::Exited(exited)) });
+        }
+    }
+
+    /// The kernel kills something in a container; whoever hears of it has heard all that came before.
+    pub fn oom(&self, id: &str) {
+        let state = self.state.lock().unwrap();
+        if let Some(live) = &state.live {
+            let oom = v1::OomKilled { container_id: id.to_owned() };
+            let _ = live.events.send(v1::Event { kind: Some(Kind::Oom(oom)) });
         }
     }
 
@@ -150,7 +170,13 @@ impl Fake {
             let mut state = self.state.lock().unwrap();
             let at = state.tick();
             let pid = u32::try_from(state.clock % 10_000).unwrap();
-            let process = v1::ProcessState { process: Some(reference), pid, paused: false, exited: None };
+            let process = v1::ProcessState {
+                process: Some(reference),
+                pid,
+                paused: false,
+                exited: None,
+                started_unix_ns: at,
+            };
             state.processes.insert(key.clone(), process);
             state.programs.insert(key.clone(), program.clone());
             (pid, at)
@@ -184,6 +210,7 @@ impl Agent for Service {
     }
 
     async fn events(&self, _: Request<v1::EventsRequest>) -> Answer<Self::EventsStream> {
+        self.0.subscribed.fetch_add(1, Ordering::SeqCst);
         let (snapshot, receiver, broken) = {
             let state = self.0.state.lock().unwrap();
             let live = state.live.as_ref().ok_or_else(|| Status::unavailable("off"))?;
@@ -213,6 +240,9 @@ impl Agent for Service {
         assert!(!request.layers.is_empty() && !request.layers[0].extents.is_empty());
         let spec: serde_json::Value = serde_json::from_slice(&request.spec_json).unwrap();
         self.0.note("start");
+        if spec["process"]["args"][0] == "slow" {
+            self.0.released.notified().await;
+        }
         if spec["process"]["args"][0] == "hangs" {
             std::future::pending::<()>().await;
         }
