@@ -23,9 +23,11 @@ use crate::{
 /// A processor that executes anything at all gets the kernel to speak within this.
 const SILENCE_DEADLINE: Duration = Duration::from_secs(3);
 /// Hello on the host's own processor.
-const HARDWARE_DEADLINE: Duration = Duration::from_secs(20);
-/// Hello under emulation: a loaded machine can take many times the usual three seconds.
-const EMULATION_DEADLINE: Duration = Duration::from_secs(120);
+const HARDWARE_DEADLINES: &[Duration] = &[Duration::from_secs(20)];
+/// Hello under emulation, try by try. A boot takes three seconds at most with all processors taken, but a translated
+/// guest has been seen to wait for a timer that never came: such a one is ended early and made anew. The last try is
+/// for a host so slow that the first was cut off in the midst of its work.
+const EMULATION_DEADLINES: &[Duration] = &[Duration::from_secs(30), Duration::from_secs(120)];
 /// How often a boot's console is looked at, to tell firmware from kernel.
 const CONSOLE_LOOK: Duration = Duration::from_millis(50);
 
@@ -47,9 +49,22 @@ impl BootError {
 enum AttemptError {
     /// The guest did not come up: another accelerator may do better.
     Guest(String),
+    /// The guest did not come up in its time: another try may do better, then another accelerator.
+    Late(Duration),
     /// No other accelerator would change it.
     Fatal(String),
     Cancelled,
+}
+
+impl AttemptError {
+    /// For people.
+    fn reason(&self) -> String {
+        match self {
+            Self::Guest(reason) | Self::Fatal(reason) => reason.clone(),
+            Self::Late(deadline) => format!("no hello from the guest within {deadline:?}"),
+            Self::Cancelled => "cancelled".to_owned(),
+        }
+    }
 }
 
 impl From<SpawnError> for AttemptError {
@@ -88,15 +103,16 @@ impl Boot {
         prepare_disks(&self.config).map_err(|error| BootError::plain(chain(&error)))?;
 
         let mut failures = Vec::new();
-        for (index, &accelerator) in accelerators.iter().enumerate() {
-            let attempt = u32::try_from(index + 1).unwrap_or(u32::MAX);
+        let mut attempt = 0;
+        for &accelerator in &accelerators {
             let proven = matches!(verdicts.of(accelerator), Verdict::Works { .. });
-            match self.attempt(accelerator, transport, attempt, proven).await {
+            match self.attempts(accelerator, transport, &mut attempt, proven).await {
                 Ok(live) => {
                     verdicts.learn(accelerator, Verdict::Works { hello_ms: live.timings.hello_ms });
                     return Ok(live);
                 }
-                Err(AttemptError::Guest(reason)) => {
+                Err(error @ (AttemptError::Guest(_) | AttemptError::Late(_))) => {
+                    let reason = error.reason();
                     tracing::warn!(%accelerator, reason, "the guest did not come up");
                     // What has worked is not condemned for one failure: it may be the image or a loaded host.
                     if accelerator.is_hardware() && !proven {
@@ -143,13 +159,38 @@ impl Boot {
         Ok(best)
     }
 
-    #[tracing::instrument(skip(self, transport, proven), fields(transport = %transport))]
+    /// One try after the other, as long as the guest is only late.
+    async fn attempts(
+        &self,
+        accelerator: Accelerator,
+        transport: Kind,
+        attempt: &mut u32,
+        proven: bool,
+    ) -> Result<Live, AttemptError> {
+        let deadlines = if accelerator.is_hardware() { HARDWARE_DEADLINES } else { EMULATION_DEADLINES };
+        let (last, before) = deadlines.split_last().expect("there is a deadline for each kind");
+        for &deadline in before {
+            *attempt += 1;
+            match self.attempt(accelerator, transport, *attempt, proven, deadline).await {
+                Err(error @ AttemptError::Late(_)) => {
+                    let console_tail = console::tail(&console_log(&self.config)).join("\n");
+                    tracing::warn!(%accelerator, reason = error.reason(), console_tail, "booting once more");
+                }
+                other => return other,
+            }
+        }
+        *attempt += 1;
+        self.attempt(accelerator, transport, *attempt, proven, *last).await
+    }
+
+    #[tracing::instrument(skip(self, transport, proven, deadline), fields(transport = %transport))]
     async fn attempt(
         &self,
         accelerator: Accelerator,
         transport: Kind,
         attempt: u32,
         proven: bool,
+        deadline: Duration,
     ) -> Result<Live, AttemptError> {
         self.stage(Stage::Spawning, Some(accelerator), attempt);
         let spec = self.spec(accelerator, transport, accelerator.is_hardware() && !proven);
@@ -165,7 +206,7 @@ impl Boot {
         let spawned = Instant::now();
 
         let hello = tokio::select! {
-            hello = self.hello(&spec, attempt, exec, &mut *machine, &mut hellos) => hello,
+            hello = self.hello(&spec, attempt, (exec, deadline), &mut *machine, &mut hellos) => hello,
             () = self.cancel.cancelled() => Err(AttemptError::Cancelled),
         };
         let hello = match hello {
@@ -199,13 +240,12 @@ impl Boot {
         &self,
         spec: &MachineSpec,
         attempt: u32,
-        exec: Instant,
+        (exec, deadline): (Instant, Duration),
         machine: &mut dyn Machine,
         hellos: &mut Hellos,
     ) -> Result<agent_proto::v1::Hello, AttemptError> {
         let mut stage = Stage::Firmware;
         self.stage(stage, Some(spec.accelerator), attempt);
-        let deadline = if spec.accelerator.is_hardware() { HARDWARE_DEADLINE } else { EMULATION_DEADLINE };
         let mut look = tokio::time::interval(CONSOLE_LOOK);
         loop {
             tokio::select! {
@@ -231,7 +271,7 @@ impl Boot {
                         )));
                     }
                     if exec.elapsed() > deadline {
-                        return Err(AttemptError::Guest(format!("no hello from the guest within {deadline:?}")));
+                        return Err(AttemptError::Late(deadline));
                     }
                 }
             }
