@@ -175,7 +175,7 @@ impl Engine {
         let config = &exec.config;
         let (running, exit_code, pid) = match exec.now() {
             ExecState::Created => (false, None, 0),
-            ExecState::Starting { .. } => (true, None, 0),
+            ExecState::Starting => (true, None, 0),
             ExecState::Running { pid, .. } => (true, None, pid),
             ExecState::Exited { code } => (false, Some(code), 0),
         };
