@@ -16,7 +16,9 @@ pub fn status(code: error_detail::Code, message: impl Into<String>) -> Status {
             Code::InvalidArgument
         }
         E::NotRunning | E::AlreadyRunning | E::LayerInUse | E::NotATty => Code::FailedPrecondition,
-        E::Unknown | E::DataDisk => Code::Internal,
+        E::Unknown | E::DataDisk | E::Network => Code::Internal,
+        E::NoSuchPath => Code::NotFound,
+        E::NotADirectory | E::ReadOnly | E::Busy => Code::FailedPrecondition,
     };
     let detail = ErrorDetail { code: code.into(), message: message.clone() };
     Status::with_details(grpc, message, detail.encode_to_vec().into())

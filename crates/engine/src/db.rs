@@ -4,6 +4,8 @@
 //! meta         "schema" -> "1"
 //! containers   id -> Record (JSON)      what the engine knows of each container
 //! graves       id -> ()                 removed on the host, not yet in the guest
+//! networks     id -> JSON               user-defined and built-in networks
+//! volumes      name -> JSON             named and anonymous volumes
 //! ```
 //!
 //! All changes go through one thread, which puts what waits into one transaction: 30 containers that end
@@ -15,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use types::ContainerId;
 
@@ -23,6 +26,8 @@ use crate::record::Record;
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 const CONTAINERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("containers");
 const GRAVES: TableDefinition<'_, &str, ()> = TableDefinition::new("graves");
+const NETWORKS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("networks");
+const VOLUMES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("volumes");
 const SCHEMA: &str = "1";
 /// Changes that wait, and the most that one transaction takes.
 const BATCH: usize = 256;
@@ -48,9 +53,29 @@ pub(crate) struct Loaded {
     pub(crate) graves: Vec<ContainerId>,
     /// Containers whose records this version cannot read.
     pub(crate) unreadable: HashSet<ContainerId>,
+    /// Key and JSON.
+    pub(crate) networks: Vec<(String, Vec<u8>)>,
+    /// Key and JSON.
+    pub(crate) volumes: Vec<(String, Vec<u8>)>,
+}
+
+/// The tables beside the containers'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Network,
+    Volume,
 }
 
 enum Write {
+    Set {
+        kind: Kind,
+        key: String,
+        json: Vec<u8>,
+    },
+    Delete {
+        kind: Kind,
+        key: String,
+    },
     Put {
         id: ContainerId,
         json: Vec<u8>,
@@ -121,6 +146,17 @@ impl Db {
         self.write(Write::Forget(id.clone())).await
     }
 
+    /// Stores a network or a volume.
+    pub(crate) async fn set(&self, kind: Kind, key: &str, value: &impl Serialize) -> Result<(), DbError> {
+        let json = serde_json::to_vec(value).map_err(|cause| error(&self.path, "encode", &cause))?;
+        self.write(Write::Set { kind, key: key.to_owned(), json }).await
+    }
+
+    /// Removes a network or a volume; absent is fine.
+    pub(crate) async fn delete(&self, kind: Kind, key: &str) -> Result<(), DbError> {
+        self.write(Write::Delete { kind, key: key.to_owned() }).await
+    }
+
     /// Stores what waits and closes the file; later changes fail.
     pub(crate) async fn close(&self) {
         let ended = self.ended.lock().ok().and_then(|mut ended| ended.take());
@@ -150,6 +186,8 @@ fn prepare(database: &Database) -> Result<Option<String>, redb::Error> {
         meta.insert("schema", SCHEMA)?;
         transaction.open_table(CONTAINERS)?;
         transaction.open_table(GRAVES)?;
+        transaction.open_table(NETWORKS)?;
+        transaction.open_table(VOLUMES)?;
     }
     transaction.commit()?;
     Ok(None)
@@ -157,21 +195,23 @@ fn prepare(database: &Database) -> Result<Option<String>, redb::Error> {
 
 fn load(path: &Path, database: &Database) -> Result<Loaded, DbError> {
     type Rows = Vec<(String, Vec<u8>)>;
-    let read = || -> Result<(Rows, Vec<String>), redb::Error> {
+    let read = || -> Result<([Rows; 3], Vec<String>), redb::Error> {
         let transaction = database.begin_read()?;
-        let mut rows = Vec::new();
-        for row in transaction.open_table(CONTAINERS)?.iter()? {
-            let (id, json) = row?;
-            rows.push((id.value().to_owned(), json.value().to_vec()));
+        let mut tables = [CONTAINERS, NETWORKS, VOLUMES].map(|table| (table, Rows::new()));
+        for (table, rows) in &mut tables {
+            for row in transaction.open_table(*table)?.iter()? {
+                let (key, json) = row?;
+                rows.push((key.value().to_owned(), json.value().to_vec()));
+            }
         }
         let mut graves = Vec::new();
         for row in transaction.open_table(GRAVES)?.iter()? {
             graves.push(row?.0.value().to_owned());
         }
-        Ok((rows, graves))
+        Ok((tables.map(|(_, rows)| rows), graves))
     };
-    let (rows, graves) = read().map_err(|cause| error(path, "read", &cause))?;
-    let mut loaded = Loaded::default();
+    let ([rows, networks, volumes], graves) = read().map_err(|cause| error(path, "read", &cause))?;
+    let mut loaded = Loaded { networks, volumes, ..Loaded::default() };
     for (id, json) in rows {
         match serde_json::from_slice(&json) {
             Ok(record) => loaded.records.push(record),
@@ -206,6 +246,8 @@ fn commit(database: &Database, batch: &[Job]) -> Result<(), redb::Error> {
     {
         let mut containers = transaction.open_table(CONTAINERS)?;
         let mut graves = transaction.open_table(GRAVES)?;
+        let mut networks = transaction.open_table(NETWORKS)?;
+        let mut volumes = transaction.open_table(VOLUMES)?;
         for job in batch {
             match &job.write {
                 Write::Put { id, json } => drop(containers.insert(id.as_str(), json.as_slice())?),
@@ -214,6 +256,14 @@ fn commit(database: &Database, batch: &[Job]) -> Result<(), redb::Error> {
                     graves.insert(id.as_str(), ())?;
                 }
                 Write::Forget(id) => drop(graves.remove(id.as_str())?),
+                Write::Set { kind, key, json } => {
+                    let table = if *kind == Kind::Network { &mut networks } else { &mut volumes };
+                    table.insert(key.as_str(), json.as_slice())?;
+                }
+                Write::Delete { kind, key } => {
+                    let table = if *kind == Kind::Network { &mut networks } else { &mut volumes };
+                    table.remove(key.as_str())?;
+                }
                 Write::Close => {}
             }
         }

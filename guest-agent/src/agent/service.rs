@@ -125,6 +125,71 @@ impl Agent for Service {
         Ok(Response::new(v1::ReleaseLayersReply {}))
     }
 
+    async fn stats(&self, _: Request<v1::StatsRequest>) -> Answer<v1::StatsReply> {
+        Err(Status::unimplemented("Stats"))
+    }
+
+    async fn top(&self, _: Request<v1::TopRequest>) -> Answer<v1::TopReply> {
+        Err(Status::unimplemented("Top"))
+    }
+
+    async fn update_resources(
+        &self,
+        _: Request<v1::UpdateResourcesRequest>,
+    ) -> Answer<v1::UpdateResourcesReply> {
+        Err(Status::unimplemented("UpdateResources"))
+    }
+
+    async fn changes(&self, _: Request<v1::ChangesRequest>) -> Answer<v1::ChangesReply> {
+        Err(Status::unimplemented("Changes"))
+    }
+
+    async fn disk_usage(&self, _: Request<v1::DiskUsageRequest>) -> Answer<v1::DiskUsageReply> {
+        Err(Status::unimplemented("DiskUsage"))
+    }
+
+    async fn sync_networks(&self, _: Request<v1::SyncNetworksRequest>) -> Answer<v1::SyncNetworksReply> {
+        Err(Status::unimplemented("SyncNetworks"))
+    }
+
+    async fn ensure_network(&self, _: Request<v1::EnsureNetworkRequest>) -> Answer<v1::EnsureNetworkReply> {
+        Err(Status::unimplemented("EnsureNetwork"))
+    }
+
+    async fn remove_network(&self, _: Request<v1::RemoveNetworkRequest>) -> Answer<v1::RemoveNetworkReply> {
+        Err(Status::unimplemented("RemoveNetwork"))
+    }
+
+    async fn connect_endpoint(
+        &self,
+        _: Request<v1::ConnectEndpointRequest>,
+    ) -> Answer<v1::ConnectEndpointReply> {
+        Err(Status::unimplemented("ConnectEndpoint"))
+    }
+
+    async fn disconnect_endpoint(
+        &self,
+        _: Request<v1::DisconnectEndpointRequest>,
+    ) -> Answer<v1::DisconnectEndpointReply> {
+        Err(Status::unimplemented("DisconnectEndpoint"))
+    }
+
+    async fn remove_volume(&self, _: Request<v1::RemoveVolumeRequest>) -> Answer<v1::RemoveVolumeReply> {
+        Err(Status::unimplemented("RemoveVolume"))
+    }
+
+    async fn mount_share(&self, _: Request<v1::MountShareRequest>) -> Answer<v1::MountShareReply> {
+        Err(Status::unimplemented("MountShare"))
+    }
+
+    async fn unmount_share(&self, _: Request<v1::UnmountShareRequest>) -> Answer<v1::UnmountShareReply> {
+        Err(Status::unimplemented("UnmountShare"))
+    }
+
+    async fn notify_share(&self, _: Request<v1::NotifyShareRequest>) -> Answer<v1::NotifyShareReply> {
+        Err(Status::unimplemented("NotifyShare"))
+    }
+
     async fn shutdown(&self, _: Request<v1::ShutdownRequest>) -> Answer<v1::ShutdownReply> {
         self.guest.kill_all().await;
         self.shutdown.cancel();

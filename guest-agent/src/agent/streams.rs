@@ -3,8 +3,7 @@
 //! Output and Input go to the process's shim as file descriptors; a stream that is none is pumped through a
 //! socket pair. Logs and Dial are served here.
 
-use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
@@ -15,11 +14,10 @@ use agent_proto::v1::{self, stream_open};
 use agent_proto::{MAX_WRITE_BYTES, read_frame, write_frame};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::oneshot;
 use transport::{Listener, Stream};
 
 use crate::agent::failure::Failure;
-use crate::agent::guest::{Guest, container_key, key};
+use crate::agent::guest::{Guest, key};
 use crate::agent::logs;
 use crate::wire::Order;
 
@@ -41,7 +39,7 @@ pub(crate) async fn accept(mut streams: Listener, guest: Arc<Guest>) {
 }
 
 async fn answer(stream: &mut Stream, error: Option<Failure>) -> anyhow::Result<()> {
-    Ok(write_frame(stream, &v1::StreamOpened { error: error.map(Into::into) }).await?)
+    Ok(write_frame(stream, &v1::StreamOpened { error: error.map(Into::into), stat: None }).await?)
 }
 
 async fn serve(mut stream: Stream, guest: &Arc<Guest>) -> anyhow::Result<()> {
@@ -59,7 +57,7 @@ async fn serve(mut stream: Stream, guest: &Arc<Guest>) -> anyhow::Result<()> {
             }
             Err(failure) => answer(&mut stream, Some(failure)).await,
         },
-        Some(stream_open::Kind::Dial(dial)) => match connect(guest, &dial).await {
+        Some(stream_open::Kind::Dial(dial)) => match connect(&dial).await {
             Ok(port) => {
                 answer(&mut stream, None).await?;
                 forward(stream, port).await;
@@ -67,6 +65,7 @@ async fn serve(mut stream: Stream, guest: &Arc<Guest>) -> anyhow::Result<()> {
             }
             Err(failure) => answer(&mut stream, Some(failure)).await,
         },
+        Some(_) => answer(&mut stream, Some(Failure::new(Code::BadSpec, "not served yet"))).await,
         None => answer(&mut stream, Some(Failure::new(Code::BadSpec, "no such kind of stream"))).await,
     }
 }
@@ -155,30 +154,16 @@ async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + U
     }
 }
 
-/// Connects to a port inside the container's network namespace. Namespaces belong to threads, hence the thread.
-async fn connect(guest: &Guest, dial: &v1::Dial) -> Result<TcpStream, Failure> {
-    let key = container_key(&dial.container_id)?;
-    let (state, _) = guest.table.running(&key)?;
-    let port = u16::try_from(dial.port).map_err(|error| Failure::new(Code::BadSpec, error))?;
-    let fail = |error: std::io::Error| {
-        Failure::new(Code::NotFound, format_args!("port {port} of {}: {error}", key.container))
+/// Connects to a container from the VM's own network namespace.
+async fn connect(dial: &v1::Dial) -> Result<TcpStream, Failure> {
+    let bad = |error: &dyn std::fmt::Display| Failure::new(Code::BadSpec, format_args!("dial: {error}"));
+    let port = u16::try_from(dial.port).map_err(|error| bad(&error))?;
+    let address: IpAddr = dial.address.parse().map_err(|error| bad(&error))?;
+    let fail = |error: &dyn std::fmt::Display| {
+        Failure::new(Code::NotFound, format_args!("port {port} of {address}: {error}"))
     };
-    let namespace = File::open(format!("/proc/{}/ns/net", state.pid)).map_err(fail)?;
-    let (told, answer) = oneshot::channel();
-    std::thread::Builder::new()
-        .name("dial".to_owned())
-        .stack_size(64 * 1024)
-        .spawn(move || {
-            let connected = crate::sys::net::enter(&namespace).and_then(|()| {
-                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-                let stream = std::net::TcpStream::connect_timeout(&address, DIAL)?;
-                stream.set_nonblocking(true)?;
-                stream.set_nodelay(true)?;
-                Ok(stream)
-            });
-            let _ = told.send(connected);
-        })
-        .map_err(fail)?;
-    let connected = answer.await.map_err(|_| Failure::internal("dial", "its thread died"))?;
-    connected.and_then(TcpStream::from_std).map_err(fail)
+    let connecting = tokio::time::timeout(DIAL, TcpStream::connect((address, port))).await;
+    let stream = connecting.map_err(|late| fail(&late))?.map_err(|error| fail(&error))?;
+    stream.set_nodelay(true).map_err(|error| fail(&error))?;
+    Ok(stream)
 }

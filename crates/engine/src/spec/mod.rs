@@ -127,6 +127,7 @@ pub(crate) fn start_request(
         hosts: hosts(record),
         resolv_conf: resolv_conf(&record.host_config),
         hostname: format!("{}\n", hostname(record)),
+        ..v1::StartContainerRequest::default()
     })
 }
 

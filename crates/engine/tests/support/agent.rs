@@ -307,6 +307,85 @@ impl Agent for Service {
         Ok(Response::new(Default::default()))
     }
 
+    async fn stats(&self, _: Request<v1::StatsRequest>) -> Answer<v1::StatsReply> {
+        self.0.note("stats");
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn top(&self, _: Request<v1::TopRequest>) -> Answer<v1::TopReply> {
+        self.0.note("top");
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn update_resources(
+        &self,
+        _: Request<v1::UpdateResourcesRequest>,
+    ) -> Answer<v1::UpdateResourcesReply> {
+        self.0.note("update_resources");
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn changes(&self, _: Request<v1::ChangesRequest>) -> Answer<v1::ChangesReply> {
+        self.0.note("changes");
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn disk_usage(&self, _: Request<v1::DiskUsageRequest>) -> Answer<v1::DiskUsageReply> {
+        self.0.note("disk_usage");
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn sync_networks(&self, _: Request<v1::SyncNetworksRequest>) -> Answer<v1::SyncNetworksReply> {
+        self.0.note("sync_networks");
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn ensure_network(&self, _: Request<v1::EnsureNetworkRequest>) -> Answer<v1::EnsureNetworkReply> {
+        self.0.note("ensure_network");
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn remove_network(&self, _: Request<v1::RemoveNetworkRequest>) -> Answer<v1::RemoveNetworkReply> {
+        self.0.note("remove_network");
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn connect_endpoint(
+        &self,
+        _: Request<v1::ConnectEndpointRequest>,
+    ) -> Answer<v1::ConnectEndpointReply> {
+        self.0.note("connect_endpoint");
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn disconnect_endpoint(
+        &self,
+        _: Request<v1::DisconnectEndpointRequest>,
+    ) -> Answer<v1::DisconnectEndpointReply> {
+        self.0.note("disconnect_endpoint");
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn remove_volume(&self, _: Request<v1::RemoveVolumeRequest>) -> Answer<v1::RemoveVolumeReply> {
+        self.0.note("remove_volume");
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn mount_share(&self, _: Request<v1::MountShareRequest>) -> Answer<v1::MountShareReply> {
+        self.0.note("mount_share");
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn unmount_share(&self, _: Request<v1::UnmountShareRequest>) -> Answer<v1::UnmountShareReply> {
+        self.0.note("unmount_share");
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn notify_share(&self, _: Request<v1::NotifyShareRequest>) -> Answer<v1::NotifyShareReply> {
+        self.0.note("notify_share");
+        Ok(Response::new(Default::default()))
+    }
+
     async fn shutdown(&self, _: Request<v1::ShutdownRequest>) -> Answer<v1::ShutdownReply> {
         Ok(Response::new(Default::default()))
     }

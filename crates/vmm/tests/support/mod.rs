@@ -73,6 +73,20 @@ impl v1::agent_server::Agent for Service {
 
     not_here! {
         prepare_container: PrepareContainerRequest -> PrepareContainerReply,
+        stats: StatsRequest -> StatsReply,
+        top: TopRequest -> TopReply,
+        update_resources: UpdateResourcesRequest -> UpdateResourcesReply,
+        changes: ChangesRequest -> ChangesReply,
+        disk_usage: DiskUsageRequest -> DiskUsageReply,
+        sync_networks: SyncNetworksRequest -> SyncNetworksReply,
+        ensure_network: EnsureNetworkRequest -> EnsureNetworkReply,
+        remove_network: RemoveNetworkRequest -> RemoveNetworkReply,
+        connect_endpoint: ConnectEndpointRequest -> ConnectEndpointReply,
+        disconnect_endpoint: DisconnectEndpointRequest -> DisconnectEndpointReply,
+        remove_volume: RemoveVolumeRequest -> RemoveVolumeReply,
+        mount_share: MountShareRequest -> MountShareReply,
+        unmount_share: UnmountShareRequest -> UnmountShareReply,
+        notify_share: NotifyShareRequest -> NotifyShareReply,
         start_container: StartContainerRequest -> StartContainerReply,
         start_exec: StartExecRequest -> StartExecReply,
         signal: SignalRequest -> SignalReply,
@@ -112,6 +126,7 @@ pub(crate) async fn serve(guest: Arc<dyn Transport>, hello: v1::Hello) -> Guest 
                 // A guest that hangs up.
                 Some(stream_open::Kind::Logs(_)) => continue,
                 _ => v1::StreamOpened {
+                    stat: None,
                     error: Some(v1::ErrorDetail {
                         code: v1::error_detail::Code::NotRunning.into(),
                         message: "it does not run".into(),
