@@ -27,6 +27,7 @@ mod events;
 mod exec;
 mod list;
 mod machine;
+mod mounts;
 mod names;
 mod options;
 mod record;

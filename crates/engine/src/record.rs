@@ -4,6 +4,7 @@ use bollard_stubs::models::{ContainerConfig, HostConfig};
 use serde::{Deserialize, Serialize};
 use types::{ContainerId, Digest};
 
+use crate::mounts::Mount;
 use crate::options::WaitExit;
 use crate::state::State;
 
@@ -30,6 +31,9 @@ pub(crate) struct Record {
     pub(crate) started_unix_ns: i64,
     /// When the last run ended; 0: never.
     pub(crate) finished_unix_ns: i64,
+    /// Volumes, host folders and memory that it mounts.
+    #[serde(default)]
+    pub(crate) mounts: Vec<Mount>,
 }
 
 /// A container as its task publishes it.
@@ -86,6 +90,7 @@ pub(crate) mod tests {
             stopped_by_user: false,
             started_unix_ns: 0,
             finished_unix_ns: 0,
+            mounts: Vec::new(),
         }
     }
 

@@ -43,6 +43,7 @@ impl Engine {
             stopped_by_user: false,
             started_unix_ns: 0,
             finished_unix_ns: 0,
+            mounts: Vec::new(),
         };
         if record.config.hostname.as_deref().unwrap_or_default().is_empty() {
             record.config.hostname = Some(id.short().to_owned());
