@@ -19,6 +19,8 @@ mod init;
 #[cfg(target_os = "linux")]
 mod paths;
 #[cfg(target_os = "linux")]
+mod pid1;
+#[cfg(target_os = "linux")]
 mod shim;
 #[cfg(target_os = "linux")]
 mod sys;
@@ -27,6 +29,9 @@ mod wire;
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {
+    if pid1::is_meant() {
+        return pid1::run();
+    }
     if std::process::id() == 1 {
         init::run();
     }

@@ -14,8 +14,8 @@ use nix::sys::stat::Mode;
 use oci_spec::runtime::{LinuxNamespaceType, MountBuilder, Process, RootBuilder, Spec, User as SpecUser};
 
 use crate::agent::failure::Failure;
-use crate::agent::filter;
 use crate::agent::user::{self, User, open_beneath};
+use crate::agent::{devices, filter, join};
 use crate::paths;
 
 /// What the shim must know about a completed spec.
@@ -153,12 +153,18 @@ fn bind(spec: &mut Spec, source: &Path, destination: &str) -> Result<(), Failure
 }
 
 /// Writes the container's bundle into its run folder.
-pub(crate) fn write(request: &v1::StartContainerRequest, rootfs: &Path) -> Result<Completed, Failure> {
+pub(crate) fn write(
+    request: &v1::StartContainerRequest,
+    rootfs: &Path,
+    joined: &[join::Joined],
+) -> Result<Completed, Failure> {
     let io = |error: io::Error| Failure::internal("bundle", error);
     let id = &request.container_id;
     let dir = paths::run_dir(id);
     let mut spec: Spec =
         serde_json::from_slice(&request.spec_json).map_err(|error| bad("runtime spec", error))?;
+    join::complete(&mut spec, request, joined)?;
+    devices::complete(&mut spec, request, &dir)?;
     let root = File::open(rootfs).map_err(io)?;
     let user = find_user(&root, &request.user, &request.group_add)?;
     let tty = request.stdio.as_ref().is_some_and(|stdio| stdio.tty);

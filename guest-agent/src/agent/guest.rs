@@ -19,7 +19,7 @@ use crate::agent::failure::Failure;
 use crate::agent::layers::{self, Layers};
 use crate::agent::shims::{self, Kind, Link, Pool};
 use crate::agent::table::{Key, Table};
-use crate::agent::{bundle, cgroup, disks};
+use crate::agent::{bundle, cgroup, disks, join};
 use crate::clock::unix_ns;
 use crate::paths;
 use crate::wire::{self, Cause, Exit, Launch, Note, Order, State};
@@ -140,6 +140,7 @@ impl Guest {
         let guest = Arc::clone(self);
         let stdio = request.stdio.unwrap_or_default();
         let log = request.log.unwrap_or_default();
+        let joined = join::find(&self.table, &request.join)?;
         let completed = blocking(move || {
             let dir = paths::run_dir(id.as_str());
             let _ = fs::remove_file(dir.join("state.json"));
@@ -147,7 +148,7 @@ impl Guest {
             let root = guest.with_layers(|layers| layers.assemble(&id, &request.layers))?;
             cgroup::remove(id.as_str());
             let _ = fs::remove_dir_all(Path::new(paths::RUNTIME).join(id.as_str()));
-            bundle::write(&request, &root)
+            bundle::write(&request, &root, &joined)
         })
         .await?;
         let log = (log.driver() == v1::log_config::Driver::JsonFile).then(|| wire::Log {
@@ -306,7 +307,10 @@ impl Guest {
     /// Removes what one run of a container has left.
     fn take_down(&self, container: &str) -> Result<(), Failure> {
         let id = container_id(container)?;
+        // Of one that shared another's processes, some may be left.
+        cgroup::kill(container);
         cgroup::remove(container);
+        join::unshare_shm(container);
         let _ = fs::remove_dir_all(Path::new(paths::RUNTIME).join(container));
         layers::dismantle(&id)?;
         self.with_layers(|layers| layers.forget(&id));

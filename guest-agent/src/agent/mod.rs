@@ -7,11 +7,13 @@
 
 pub(crate) mod bundle;
 mod cgroup;
+pub(crate) mod devices;
 mod disks;
 mod failure;
 mod filter;
 mod guest;
 mod hello;
+mod join;
 mod late;
 mod layers;
 mod logs;

@@ -17,6 +17,7 @@ use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, acc
 use nix::unistd::{Uid, fchown, pipe2};
 
 use crate::agent::bundle::{CAPABILITIES, FILTER, PROFILE, SYSCTLS};
+use crate::agent::devices;
 use crate::paths;
 use crate::shim::executor::{Confinement, Filter, Program};
 use crate::shim::tenant;
@@ -200,6 +201,16 @@ pub(crate) fn take_terminal(launch: &Launch, terminal: OwnedFd, stdio: &mut Stdi
     Ok(())
 }
 
+/// Between the making of the container, which takes devices, and its program, which may not.
+fn restrict_devices(launch: &Launch) -> io::Result<()> {
+    match fs::read(launch.dir.join(devices::PROGRAM)) {
+        Ok(program) => sys::bpf::restrict_devices(&File::open(paths::cgroup(&launch.container))?, &program),
+        // Everything is allowed.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Starts a container's first process.
 fn init(mut builder: ContainerBuilder, launch: &Launch) -> Result<Started, Failure> {
     let streams = |error: io::Error| runtime("standard streams", error);
@@ -225,6 +236,10 @@ fn init(mut builder: ContainerBuilder, launch: &Launch) -> Result<Started, Failu
         take_terminal(launch, terminal, &mut stdio)?;
     }
     let pid = container.pid().ok_or_else(|| runtime("container", "it has no process"))?.as_raw();
+    if let Err(error) = restrict_devices(launch) {
+        let _ = fs::write(paths::cgroup(&launch.container).join("cgroup.kill"), "1");
+        return Err(runtime("device rules", error));
+    }
     container.start().map_err(|error| chain(&error))?;
     Ok(Started { pid, stdio })
 }

@@ -403,6 +403,10 @@ impl Pump {
     /// The process has ended: what it wrote is read to the end, then the exit is kept and told.
     fn ended(&mut self, code: i32) -> io::Result<()> {
         self.note_oom();
+        if self.launch.exec.is_none() {
+            // In a pid namespace of its own all others are dead already; in another's they would go on.
+            let _ = fs::write(paths::cgroup(&self.launch.container).join("cgroup.kill"), "1");
+        }
         let exit = Exit { code, at_unix_ns: unix_ns(), oom_killed: self.oom_kills > 0 };
         for index in 0..self.sources.len() {
             while !self.sources[index].ended && self.pass_on(index) {}

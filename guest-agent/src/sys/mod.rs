@@ -1,9 +1,11 @@
 //! The system calls that neither std nor nix offers safely. Policy lives with the callers.
 #![allow(unsafe_code, reason = "raw system calls, each with its proof")]
 
+pub(crate) mod bpf;
 pub(crate) mod dm;
 pub(crate) mod mount;
 pub(crate) mod net;
+pub(crate) mod pid1;
 pub(crate) mod tenant;
 
 use std::fs::File;
