@@ -15,6 +15,7 @@ use agent_proto::v1::error_detail::Code;
 use tokio::sync::{oneshot, watch};
 use types::{ContainerId, ExecId};
 
+use crate::agent::archive::Views;
 use crate::agent::failure::Failure;
 use crate::agent::layers::{self, Layers};
 use crate::agent::shims::{self, Kind, Link, Pool};
@@ -47,12 +48,13 @@ pub(crate) struct Guest {
     pub(crate) table: Table,
     pub(crate) layers: Mutex<Layers>,
     pub(crate) shims: Pool,
+    pub(crate) views: Views,
     pub(crate) ready: watch::Sender<Readiness>,
     /// Containers whose last run is being taken down behind its Collect.
     leaving: watch::Sender<HashSet<String>>,
 }
 
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Failure::internal("agent", error)))
@@ -83,12 +85,13 @@ impl Guest {
             table: Table::new(),
             layers: Mutex::default(),
             shims: Pool::default(),
+            views: Views::default(),
             ready: watch::Sender::default(),
             leaving: watch::Sender::default(),
         })
     }
 
-    async fn disks(&self) -> Result<(), Failure> {
+    pub(crate) async fn disks(&self) -> Result<(), Failure> {
         let mut ready = self.ready.subscribe();
         let seen = ready.wait_for(|state| !matches!(state, Readiness::Pending)).await;
         match seen.as_deref() {
@@ -96,6 +99,14 @@ impl Guest {
             Ok(Readiness::Failed(why)) => Err(Failure::new(Code::DataDisk, why)),
             Ok(Readiness::Pending) | Err(_) => Err(Failure::internal("disks", "the agent is going away")),
         }
+    }
+
+    /// The disks are there, and no earlier run of the container is being taken down.
+    pub(crate) async fn at_rest(&self, container: &str) -> Result<(), Failure> {
+        let id = container_id(container)?;
+        self.disks().await?;
+        self.left(id.as_str()).await;
+        Ok(())
     }
 
     fn with_layers<T>(&self, work: impl FnOnce(&mut Layers) -> T) -> T {
@@ -378,6 +389,13 @@ impl Guest {
         let _ = self.leaving.subscribe().wait_for(HashSet::is_empty).await;
         let guest = Arc::clone(self);
         blocking(move || guest.with_layers(|layers| layers.release(&diff_ids))).await
+    }
+
+    /// The running ones among `containers`, all when none is named, with their first processes.
+    pub(crate) fn first_processes(&self, containers: &[String]) -> Vec<(String, i32)> {
+        let live = self.table.live().into_iter().filter(|key| key.exec.is_none());
+        let wanted = live.filter(|key| containers.is_empty() || containers.contains(&key.container));
+        wanted.filter_map(|key| Some((key.container.clone(), self.table.running(&key).ok()?.0.pid))).collect()
     }
 
     pub(crate) fn freeze(&self, container: &str, frozen: bool) -> Result<(), Failure> {

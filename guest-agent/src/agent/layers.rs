@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -91,6 +92,37 @@ impl Layers {
             .map_err(internal("list of the container's layers"))?;
         self.used.insert(id.clone(), digests);
         Ok(root)
+    }
+
+    /// Whether the container's root file system is mounted.
+    pub(crate) fn is_assembled(&self, id: &ContainerId) -> bool {
+        self.used.contains_key(id)
+    }
+
+    /// Mounts layers that a container is made of, lowest first.
+    pub(crate) fn map_all(&mut self, layers: &[v1::Layer]) -> Result<Vec<Digest>, Failure> {
+        let layers = layers.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        for (digest, runs) in &layers {
+            self.map(digest, runs)?;
+        }
+        Ok(layers.into_iter().map(|(digest, _)| digest).collect())
+    }
+
+    /// An overlay of layers alone, mounted nowhere.
+    pub(crate) fn below(lowest_first: &[Digest]) -> io::Result<OwnedFd> {
+        let context = Context::open(c"overlay")?;
+        context.set(c"source", Path::new("overlay"))?;
+        for layer in lowest_first.iter().rev() {
+            context.set(c"lowerdir+", &paths::layer(&layer.hex()))?;
+        }
+        // Without an upper layer an overlay needs two lower ones.
+        for empty in ["empty", "empty2"] {
+            let empty = Path::new(paths::RUN).join(empty);
+            fs::create_dir_all(&empty)?;
+            context.set(c"lowerdir+", &empty)?;
+        }
+        context.flag(c"ro")?;
+        context.detached()
     }
 
     fn map(&mut self, layer: &Digest, runs: &[Run]) -> Result<(), Failure> {

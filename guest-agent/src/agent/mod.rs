@@ -5,6 +5,7 @@
 //!
 //! It must not know Docker's API, image names or why the host asks for something.
 
+mod archive;
 pub(crate) mod bundle;
 mod cgroup;
 pub(crate) mod devices;
@@ -18,10 +19,13 @@ mod late;
 mod layers;
 mod logs;
 mod recover;
+mod resources;
 mod service;
 mod shims;
+mod stats;
 mod streams;
 mod table;
+mod top;
 mod user;
 
 use std::process::ExitCode;

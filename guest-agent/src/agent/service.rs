@@ -10,8 +10,8 @@ use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use crate::agent::disks;
 use crate::agent::guest::{self, Guest};
+use crate::agent::{archive, disks, resources, stats, top};
 
 /// The service over one [`Guest`].
 pub(crate) struct Service {
@@ -125,27 +125,41 @@ impl Agent for Service {
         Ok(Response::new(v1::ReleaseLayersReply {}))
     }
 
-    async fn stats(&self, _: Request<v1::StatsRequest>) -> Answer<v1::StatsReply> {
-        Err(Status::unimplemented("Stats"))
+    async fn stats(&self, request: Request<v1::StatsRequest>) -> Answer<v1::StatsReply> {
+        let running = self.guest.first_processes(&request.into_inner().container_ids);
+        let sampled = guest::blocking(move || Ok(stats::sample(&running, disks::memory().0))).await?;
+        Ok(Response::new(v1::StatsReply { containers: sampled }))
     }
 
-    async fn top(&self, _: Request<v1::TopRequest>) -> Answer<v1::TopReply> {
-        Err(Status::unimplemented("Top"))
+    async fn top(&self, request: Request<v1::TopRequest>) -> Answer<v1::TopReply> {
+        let key = guest::container_key(&request.into_inner().container_id)?;
+        let (state, _) = self.guest.table.running(&key)?;
+        let listed = guest::blocking(move || Ok(top::list(&key.container, state.pid))).await?;
+        Ok(Response::new(listed))
     }
 
     async fn update_resources(
         &self,
-        _: Request<v1::UpdateResourcesRequest>,
+        request: Request<v1::UpdateResourcesRequest>,
     ) -> Answer<v1::UpdateResourcesReply> {
-        Err(Status::unimplemented("UpdateResources"))
+        let request = request.into_inner();
+        let key = guest::container_key(&request.container_id)?;
+        self.guest.table.running(&key)?;
+        guest::blocking(move || resources::update(&key.container, &request.resources_json)).await?;
+        Ok(Response::new(v1::UpdateResourcesReply {}))
     }
 
-    async fn changes(&self, _: Request<v1::ChangesRequest>) -> Answer<v1::ChangesReply> {
-        Err(Status::unimplemented("Changes"))
+    async fn changes(&self, request: Request<v1::ChangesRequest>) -> Answer<v1::ChangesReply> {
+        let request = request.into_inner();
+        self.guest.at_rest(&request.container_id).await?;
+        let guest = Arc::clone(&self.guest);
+        Ok(Response::new(guest::blocking(move || archive::changes(&guest, &request)).await?))
     }
 
-    async fn disk_usage(&self, _: Request<v1::DiskUsageRequest>) -> Answer<v1::DiskUsageReply> {
-        Err(Status::unimplemented("DiskUsage"))
+    async fn disk_usage(&self, request: Request<v1::DiskUsageRequest>) -> Answer<v1::DiskUsageReply> {
+        self.guest.disks().await?;
+        let request = request.into_inner();
+        Ok(Response::new(guest::blocking(move || Ok(archive::disk_usage(&request))).await?))
     }
 
     async fn sync_networks(&self, _: Request<v1::SyncNetworksRequest>) -> Answer<v1::SyncNetworksReply> {

@@ -18,7 +18,7 @@ use transport::{Listener, Stream};
 
 use crate::agent::failure::Failure;
 use crate::agent::guest::{Guest, key};
-use crate::agent::logs;
+use crate::agent::{archive, logs};
 use crate::wire::Order;
 
 /// How long the first frame may take.
@@ -65,6 +65,9 @@ async fn serve(mut stream: Stream, guest: &Arc<Guest>) -> anyhow::Result<()> {
             }
             Err(failure) => answer(&mut stream, Some(failure)).await,
         },
+        Some(stream_open::Kind::ArchiveGet(get)) => archive::get(stream, guest, get).await,
+        Some(stream_open::Kind::ArchivePut(put)) => archive::put(stream, guest, put).await,
+        Some(stream_open::Kind::Export(export)) => archive::export(stream, guest, export).await,
         Some(_) => answer(&mut stream, Some(Failure::new(Code::BadSpec, "not served yet"))).await,
         None => answer(&mut stream, Some(Failure::new(Code::BadSpec, "no such kind of stream"))).await,
     }

@@ -40,6 +40,11 @@ pub(crate) fn open_beneath(root: BorrowedFd<'_>, path: &str, flags: OFlag) -> ni
     Ok(File::from(openat2(root, path, how)?))
 }
 
+/// The text of a small regular file beneath `root`; empty where there is none.
+pub(crate) fn read_beneath(root: &impl AsFd, path: &str) -> String {
+    read(root.as_fd(), path)
+}
+
 fn read(root: BorrowedFd<'_>, path: &str) -> String {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let Ok(file) = open_beneath(root, path, flags) else { return String::new() };

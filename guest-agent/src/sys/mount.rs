@@ -65,12 +65,17 @@ impl Context {
         self.config(FSCONFIG_SET_FLAG, key.as_ptr(), std::ptr::null())
     }
 
-    /// Makes the file system and mounts it at `target`.
-    pub(crate) fn mount(self, target: &Path) -> io::Result<()> {
+    /// Makes the file system. It is mounted nowhere and lives as long as the descriptor.
+    pub(crate) fn detached(self) -> io::Result<OwnedFd> {
         self.config(FSCONFIG_CMD_CREATE, std::ptr::null(), std::ptr::null())?;
         // SAFETY: no pointers; the result is a fresh descriptor.
         let fd = check(unsafe { libc::syscall(libc::SYS_fsmount, self.0.as_raw_fd(), FSMOUNT_CLOEXEC, 0) })?;
-        let mount = own(fd as RawFd);
+        Ok(own(fd as RawFd))
+    }
+
+    /// Makes the file system and mounts it at `target`.
+    pub(crate) fn mount(self, target: &Path) -> io::Result<()> {
+        let mount = self.detached()?;
         let target = c(target.as_os_str().as_bytes())?;
         // SAFETY: both paths end in a NUL.
         check(unsafe {

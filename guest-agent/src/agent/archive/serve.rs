@@ -1,0 +1,242 @@
+//! The streams: opening frame, answer, bytes.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::sync::Arc;
+
+use agent_proto::v1::error_detail::Code;
+use agent_proto::{v1, write_frame};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::{SFlag, fstat};
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::oneshot;
+use transport::Stream;
+
+use super::pack::Packer;
+use super::pipe::{self, Out};
+use super::unpack::{Rules, Unpacker};
+use super::view::{self, View};
+use super::{changes, path};
+use crate::agent::failure::Failure;
+use crate::agent::guest::{Guest, container_key};
+use crate::agent::user;
+use crate::paths;
+
+type Answer = oneshot::Sender<Result<Option<v1::PathStat>, Failure>>;
+
+async fn say(stream: &mut Stream, result: Result<Option<v1::PathStat>, Failure>) -> anyhow::Result<()> {
+    let opened = match result {
+        Ok(stat) => v1::StreamOpened { error: None, stat },
+        Err(failure) => v1::StreamOpened { error: Some(failure.into()), stat: None },
+    };
+    Ok(write_frame(stream, &opened).await?)
+}
+
+/// Runs `work` apart; first its answer goes out, then what it writes. An archive that breaks off lacks its
+/// end, by which the host knows.
+async fn produce(
+    mut stream: Stream,
+    guest: &Arc<Guest>,
+    container: &str,
+    work: impl FnOnce(Answer, Out) + Send + 'static,
+) -> anyhow::Result<()> {
+    if let Err(failure) = guest.at_rest(container).await {
+        return say(&mut stream, Err(failure)).await;
+    }
+    let (answer, answered) = oneshot::channel();
+    let (out, chunks) = pipe::out();
+    let working = tokio::task::spawn_blocking(move || work(answer, out));
+    let result = answered.await.unwrap_or_else(|_| Err(Failure::internal("archive", "it broke off")));
+    let refused = result.is_err();
+    say(&mut stream, result).await?;
+    if !refused {
+        pipe::send(&mut stream, chunks).await?;
+        stream.shutdown().await?;
+    }
+    working.await?;
+    Ok(())
+}
+
+fn end(what: &'static str, container: &str, result: io::Result<()>) {
+    match result {
+        // The host's client went away.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        Err(error) => tracing::warn!(container, %error, "{what} broke off"),
+        Ok(()) => {}
+    }
+}
+
+/// The last part of a path, as Go's `filepath.Base` has it.
+fn base(path: &[u8]) -> &[u8] {
+    let end = path.iter().rposition(|&b| b != b'/').map_or(0, |at| at + 1);
+    if end == 0 {
+        return b"/";
+    }
+    let start = path[..end].iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1);
+    &path[start..end]
+}
+
+fn stat(root: &File, file: &File, path: &str) -> Result<v1::PathStat, Failure> {
+    let fail = |error: io::Error| Failure::internal("stat", error);
+    let stat = fstat(file).map_err(|error| fail(error.into()))?;
+    let link = path::kind(&stat) == SFlag::S_IFLNK;
+    let target = if link { path::follow(root, OsStr::new(path)).map_err(fail)? } else { Default::default() };
+    Ok(v1::PathStat {
+        name: String::from_utf8_lossy(base(path.as_bytes())).into_owned(),
+        size_bytes: stat.st_size,
+        mode: stat.st_mode,
+        mtime_unix_ns: stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(stat.st_mtime_nsec),
+        link_target: target.to_string_lossy().into_owned(),
+    })
+}
+
+fn open(root: &File, path: &str) -> Result<File, Failure> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+    path::open(root, OsStr::new(path), flags).map_err(|error| match error {
+        Errno::ENOENT => Failure::new(Code::NoSuchPath, format_args!("{path}: no such file or directory")),
+        Errno::ENOTDIR => Failure::new(Code::NotADirectory, format_args!("{path}: not a directory")),
+        other => Failure::internal(path, other.desc().to_lowercase()),
+    })
+}
+
+/// Serves `ArchiveGet`.
+pub(crate) async fn get(stream: Stream, guest: &Arc<Guest>, request: v1::ArchiveGet) -> anyhow::Result<()> {
+    let its = Arc::clone(guest);
+    let container = request.container_id.clone();
+    produce(stream, guest, &container, move |answer, out| {
+        let opened = View::open(&its, &request.container_id, &request.layers).and_then(|view| {
+            let file = open(&view.root, &request.path)?;
+            let stat = stat(&view.root, &file, &request.path)?;
+            Ok((view, file, stat))
+        });
+        match opened {
+            Ok((_view, file, stat)) => {
+                if answer.send(Ok(Some(stat))).is_err() || request.stat_only {
+                    return;
+                }
+                let mut packer = Packer::new(out);
+                let done = packer.add(&file, base(request.path.as_bytes())).and_then(|()| packer.finish());
+                end("archive", &request.container_id, done);
+            }
+            Err(failure) => drop(answer.send(Err(failure))),
+        }
+    })
+    .await
+}
+
+/// Serves `Export`.
+pub(crate) async fn export(stream: Stream, guest: &Arc<Guest>, request: v1::Export) -> anyhow::Result<()> {
+    let its = Arc::clone(guest);
+    let container = request.container_id.clone();
+    produce(stream, guest, &container, move |answer, out| {
+        let id = &request.container_id;
+        if request.changes_only {
+            match upper(&its, &request) {
+                Ok((image, upper)) => {
+                    let _ = answer.send(Ok(None));
+                    let skip = |path: &OsStr, stat: &_| changes::is_mount_point(&image, path, stat);
+                    let mut packer = Packer::of_upper(out, &skip);
+                    let done = upper.map_or(Ok(()), |upper| packer.add(&upper, b""));
+                    end("commit", id, done.and_then(|()| packer.finish()));
+                }
+                Err(failure) => drop(answer.send(Err(failure))),
+            }
+            return;
+        }
+        match View::open(&its, id, &request.layers) {
+            Ok(view) => {
+                let _ = answer.send(Ok(None));
+                let mut packer = Packer::new(out);
+                let done = packer.add(&view.root, b"").and_then(|()| packer.finish());
+                end("export", id, done);
+            }
+            Err(failure) => drop(answer.send(Err(failure))),
+        }
+    })
+    .await
+}
+
+/// The image, and what the container put over it; nothing when it never ran.
+fn upper(guest: &Arc<Guest>, request: &v1::Export) -> Result<(File, Option<File>), Failure> {
+    let key = container_key(&request.container_id)?;
+    let image = view::image(guest, &request.layers)?;
+    match File::open(paths::data_dir(&key.container).join("upper")) {
+        Ok(upper) => Ok((image, Some(upper))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((image, None)),
+        Err(error) => Err(Failure::internal("upper layer", error)),
+    }
+}
+
+/// Serves `ArchivePut`.
+pub(crate) async fn put(
+    mut stream: Stream,
+    guest: &Arc<Guest>,
+    request: v1::ArchivePut,
+) -> anyhow::Result<()> {
+    if let Err(failure) = guest.at_rest(&request.container_id).await {
+        return say(&mut stream, Err(failure)).await;
+    }
+    let (answer, answered) = oneshot::channel::<Result<Option<v1::PathStat>, Failure>>();
+    let (sender, input) = pipe::input();
+    let its = Arc::clone(guest);
+    let working = tokio::task::spawn_blocking(move || {
+        let opened = View::open(&its, &request.container_id, &request.layers);
+        let view = match opened {
+            Ok(view) => view,
+            Err(failure) => {
+                drop(answer.send(Err(failure)));
+                return Ok(());
+            }
+        };
+        let ready = rules(&view.root, &request)
+            .and_then(|rules| Unpacker::new(&view.root, OsStr::from_bytes(request.path.as_bytes()), rules));
+        match ready {
+            Ok(unpacker) => {
+                let _ = answer.send(Ok(None));
+                unpacker.run(input)
+            }
+            Err(failure) => {
+                drop(answer.send(Err(failure)));
+                Ok(())
+            }
+        }
+    });
+    let result = answered.await.unwrap_or_else(|_| Err(Failure::internal("archive", "it broke off")));
+    let refused = result.is_err();
+    say(&mut stream, result).await?;
+    if refused {
+        return Ok(());
+    }
+    pipe::receive(&mut stream, sender).await;
+    let unpacked = working.await?;
+    say(&mut stream, unpacked.map(|()| None)).await?;
+    Ok(stream.shutdown().await?)
+}
+
+fn rules(root: &File, request: &v1::ArchivePut) -> Result<Rules, Failure> {
+    let owner = if request.copy_uid_gid && !request.user.is_empty() {
+        let user = user::find(root, &request.user, &[])
+            .map_err(|error| Failure::new(Code::NoSuchUser, error))?;
+        Some((user.uid, user.gid))
+    } else {
+        None
+    };
+    Ok(Rules { keep_kinds: request.no_overwrite_dir_non_dir, owner })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bases_are_gos() {
+        for (path, expected) in
+            [("/", "/"), ("", "/"), ("/a/b", "b"), ("/a/b/", "b"), ("/a/.", "."), ("a", "a"), ("//", "/")]
+        {
+            assert_eq!(base(path.as_bytes()), expected.as_bytes(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! A container's root, open. Of a running container it is what its first process sees, volumes included; that
+//! of another is assembled for as long as someone looks, unless it is assembled anyway.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use agent_proto::v1;
+use types::ContainerId;
+
+use crate::agent::failure::Failure;
+use crate::agent::guest::{Guest, container_key};
+use crate::agent::layers::{self, Layers};
+use crate::agent::table::Key;
+use crate::paths;
+
+/// Who looks into containers that do not run. Only those that were assembled for it are in here.
+#[derive(Default)]
+pub(crate) struct Views(Mutex<HashMap<ContainerId, usize>>);
+
+/// A look into a container.
+pub(crate) struct View {
+    pub(super) root: File,
+    _assembled: Option<Assembled>,
+}
+
+struct Assembled {
+    guest: Arc<Guest>,
+    id: ContainerId,
+    key: Key,
+}
+
+fn folder(path: &Path) -> Result<File, Failure> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY;
+    let opened = File::options().read(true).custom_flags(flags).open(path);
+    opened.map_err(|error| Failure::internal("root of the container", error))
+}
+
+impl View {
+    /// Opens the root. Blocking.
+    pub(super) fn open(guest: &Arc<Guest>, container: &str, layers: &[v1::Layer]) -> Result<Self, Failure> {
+        let key = container_key(container)?;
+        if let Ok((state, _)) = guest.table.running(&key) {
+            let root = folder(Path::new(&format!("/proc/{}/root", state.pid)));
+            // Its number may have become another's meanwhile.
+            if guest.table.running(&key).is_ok_and(|(now, _)| now.pid == state.pid) {
+                return Ok(Self { root: root?, _assembled: None });
+            }
+        }
+        let id = container
+            .parse::<ContainerId>()
+            .map_err(|error| Failure::new(v1::error_detail::Code::BadSpec, error))?;
+        let mut mounted = guest.layers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut views = guest.views.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ours = views.contains_key(&id) || !mounted.is_assembled(&id);
+        let path = mounted.assemble(&id, layers)?;
+        if !ours {
+            return Ok(Self { root: folder(&path)?, _assembled: None });
+        }
+        *views.entry(id.clone()).or_default() += 1;
+        drop(views);
+        drop(mounted);
+        let assembled = Assembled { guest: Arc::clone(guest), id, key };
+        Ok(Self { root: folder(&path)?, _assembled: Some(assembled) })
+    }
+}
+
+impl Drop for Assembled {
+    fn drop(&mut self) {
+        // In the same order as above. A start claims the container in the table before it assembles, under
+        // the first of these locks: either we see the claim, or it assembles anew.
+        let mut mounted = self.guest.layers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut views = self.guest.views.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = views.get_mut(&self.id) {
+            *count -= 1;
+            if *count > 0 {
+                return;
+            }
+        }
+        views.remove(&self.id);
+        if self.guest.table.is_live(&self.key) {
+            return;
+        }
+        if let Err(error) = layers::dismantle(&self.id) {
+            tracing::warn!(container_id = self.id.short(), %error, "a container's root stays mounted");
+            return;
+        }
+        mounted.forget(&self.id);
+        let _ = fs::remove_dir_all(paths::run_dir(self.id.as_str()));
+    }
+}
+
+/// The image alone, without what the container changed, read-only and nowhere mounted.
+pub(super) fn image(guest: &Guest, wanted: &[v1::Layer]) -> Result<File, Failure> {
+    let mut mounted = guest.layers.lock().unwrap_or_else(PoisonError::into_inner);
+    let digests = mounted.map_all(wanted)?;
+    let root: OwnedFd = Layers::below(&digests)
+        .map_err(|error| Failure::internal("overlay of the image's layers", error))?;
+    Ok(File::from(root))
+}
