@@ -32,7 +32,8 @@ pub fn build_folder() -> PathBuf {
 
 /// Panics with the way out when what the tests need has not been built.
 pub fn assets_are_built() {
-    for needed in ["coracled", "coracle", "../vm-image/vmlinux", "../tools/bin/vhost-device-vsock"] {
+    let tools = ["../tools/bin/vhost-device-vsock", "../tools/bin/virtiofsd"];
+    for needed in ["coracled", "coracle", "../vm-image/vmlinux"].into_iter().chain(tools) {
         let path = binaries().join(needed);
         assert!(path.exists(), "{} is missing; run the tests through `cargo xtask test`", path.display());
     }

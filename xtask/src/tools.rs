@@ -15,7 +15,10 @@ struct Tool {
     any_in_path: bool,
 }
 
-const RUN: [Tool; 1] = [Tool { krate: "vhost-device-vsock", version: "0.3.0", any_in_path: false }];
+const RUN: [Tool; 2] = [
+    Tool { krate: "vhost-device-vsock", version: "0.3.0", any_in_path: false },
+    Tool { krate: "virtiofsd", version: "1.14.0", any_in_path: false },
+];
 const TEST: [Tool; 2] = [
     Tool { krate: "tauri-driver", version: "2.1.0", any_in_path: false },
     Tool { krate: "cargo-nextest", version: "0.9.143", any_in_path: true },

@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) mirrors: Vec<Mirror>,
     /// Registries (`host:port`) that may speak plain HTTP or show an unknown certificate.
     pub(crate) insecure_registries: Vec<String>,
+    /// Folders that containers may mount, with all beneath them; the user's home, unless said otherwise.
+    pub(crate) file_sharing: Option<Vec<PathBuf>>,
     /// What is logged: `info`, `debug`, `info,engine=debug`, ….
     pub(crate) log: Option<String>,
 }
@@ -57,7 +59,18 @@ impl Settings {
                 anyhow::ensure!(value >= least, "{name} is {value}, the least is {least}");
             }
         }
+        for folder in self.file_sharing.iter().flatten() {
+            anyhow::ensure!(
+                folder.is_absolute(),
+                "file_sharing has {}, not an absolute path",
+                folder.display()
+            );
+        }
         Ok(())
+    }
+
+    pub(crate) fn file_sharing(&self) -> Vec<PathBuf> {
+        self.file_sharing.clone().unwrap_or_else(|| dirs::home_dir().into_iter().collect())
     }
 
     pub(crate) fn registries(&self) -> RegistrySettings {
@@ -84,20 +97,26 @@ mod tests {
         let settings = read(
             r#"{"memory_mib":512,"cpus":2,"data_disk_gib":8,"accelerator":"tcg","transport":"vhost-user",
                 "qemu":"/usr/bin/qemu","mirrors":[{"url":"http://m:5000"}],"insecure_registries":["r:5000"],
-                "log":"debug"}"#,
+                "log":"debug","file_sharing":["/home/me","/srv"]}"#,
         )
         .unwrap();
         assert_eq!(settings.accelerator, Choice::Named(Accelerator::Tcg));
         assert_eq!(settings.mirrors[0].url, "http://m:5000");
+        assert_eq!(settings.file_sharing(), [PathBuf::from("/home/me"), PathBuf::from("/srv")]);
     }
 
     #[test]
     fn defaults_and_refusals() {
         assert_eq!(Settings::read(Path::new("/nonexistent/settings.json")).unwrap(), Settings::default());
         assert_eq!(read(r#"{"accelerator":"auto"}"#).unwrap(), Settings::default());
-        for text in
-            [r#"{"memory":1}"#, r#"{"memory_mib":1}"#, r#"{"accelerator":"warp"}"#, "{", r#"{"cpus":0}"#]
-        {
+        for text in [
+            r#"{"memory":1}"#,
+            r#"{"memory_mib":1}"#,
+            r#"{"accelerator":"warp"}"#,
+            "{",
+            r#"{"cpus":0}"#,
+            r#"{"file_sharing":["src"]}"#,
+        ] {
             let error = format!("{:#}", read(text).unwrap_err());
             assert!(error.contains("settings.json"), "{error}");
         }

@@ -28,6 +28,14 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
+    /// For people.
+    pub(crate) fn text(self) -> String {
+        match self {
+            Self::Refused(_, message) | Self::Lost(message) => message,
+            Self::Deadline(seconds) => format!("no answer within {seconds} s"),
+        }
+    }
+
     pub(crate) fn into_error(self, doing: &'static str) -> Error {
         match self {
             Self::Refused(_, message) | Self::Lost(message) => Error::Agent { doing, message },

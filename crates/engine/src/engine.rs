@@ -6,6 +6,7 @@ mod execs;
 mod images;
 mod lifecycle;
 mod views;
+pub(crate) mod volumes;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -26,14 +27,18 @@ use crate::machine::Machine;
 use crate::options::{Counts, EventFilters};
 use crate::registry::{Handle, Registry};
 use crate::session;
+use crate::shares::Shares;
 use crate::state::State;
 use crate::task::{Command, Reply, Shared, Task};
+use crate::volume::Volumes;
 
 /// Where the engine keeps its state.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
     /// The database's file.
     pub db_path: PathBuf,
+    /// Folders of the host that containers may mount, with all beneath them.
+    pub file_sharing: Vec<PathBuf>,
 }
 
 /// Why the engine did not open.
@@ -66,13 +71,17 @@ impl Engine {
         images: ::images::Store,
         machine: Arc<dyn Machine>,
     ) -> Result<Self, OpenError> {
+        let shares = Shares::new(config.file_sharing, Arc::clone(&machine));
         let opening = tokio::task::spawn_blocking(move || Db::open(&config.db_path));
         let (db, loaded) = match opening.await {
             Ok(result) => result?,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         };
+        let volumes = Volumes::load(db.clone(), loaded.volumes, &loaded.records);
         let shared = Arc::new(Shared {
             db,
+            volumes,
+            shares,
             machine,
             images,
             events: Hub::new(),

@@ -116,6 +116,15 @@ pub enum Error {
     /// The image store failed.
     #[error(transparent)]
     Images(std::sync::Arc<ImagesError>),
+    /// A mount that cannot be.
+    #[error("{0}")]
+    Mount(#[from] crate::mounts::MountError),
+    /// A volume.
+    #[error(transparent)]
+    Volume(#[from] crate::volume::VolumeError),
+    /// A folder of the host that cannot be mounted.
+    #[error(transparent)]
+    Share(#[from] crate::shares::Error),
     /// The engine is shutting down.
     #[error("the service is shutting down")]
     ShuttingDown,
@@ -279,6 +288,10 @@ impl Error {
             Self::Start(failure) => failure.kind,
             Self::VmOff(_) | Self::Machine(_) | Self::ShuttingDown => ErrorKind::Unavailable,
             Self::Images(error) => error.kind(),
+            Self::Mount(_) => ErrorKind::InvalidParameter,
+            Self::Volume(error) => error.kind(),
+            Self::Share(error) if error.is_the_clients() => ErrorKind::InvalidParameter,
+            Self::Share(_) => ErrorKind::System,
             Self::Agent { .. }
             | Self::Stream { .. }
             | Self::Deadline { .. }

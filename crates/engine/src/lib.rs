@@ -34,19 +34,24 @@ mod record;
 mod registry;
 mod restart;
 mod session;
+mod shares;
 mod signal;
 mod spec;
 mod state;
 mod streams;
 mod task;
 mod time;
+mod volume;
 
 pub use db::DbError;
 pub use engine::{Engine, EngineConfig, OpenError};
 pub use error::{Error, ErrorKind, ImagesError, Invalid, StartFailure, StateConflict};
 pub use machine::{Machine, MachineError, Presence};
+pub use shares::Error as ShareError;
+pub use mounts::{Fault as MountFault, MountError};
 pub use options::{
     AttachOptions, Counts, EventFilters, ExecStart, ListOptions, LogsOptions, RemoveOptions, StopOptions,
     WaitCondition, WaitExit,
 };
+pub use volume::VolumeError;
 pub use streams::{Attached, Logs, Output, StdinError, StdinWriter};

@@ -1,5 +1,7 @@
 //! What the engine asks of the VM, and nothing more.
 
+use std::path::Path;
+
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::watch;
@@ -32,6 +34,19 @@ pub trait Machine: Send + Sync {
     fn agent(&self) -> Option<vmm::Agent>;
     /// What is known now, then each change. Ends when nobody runs the VM any more (it may live on).
     fn presence(&self) -> BoxStream<'static, Presence>;
+    /// Shows a folder of the host to the guest, and gives the tag that it is mounted by; the same one for a folder that
+    /// is shown already. Starts no VM.
+    async fn share(&self, _folder: &Path) -> Result<String, vmm::ShareError> {
+        Err(vmm::ShareError::Unsupported("this machine has no way for it"))
+    }
+    /// Takes a folder away from the guest, which must have unmounted it.
+    async fn unshare(&self, tag: &str) -> Result<(), vmm::ShareError> {
+        Err(vmm::ShareError::Unknown(tag.to_owned()))
+    }
+    /// The folders that the guest is shown, by tag.
+    async fn shares(&self) -> Vec<vmm::Share> {
+        Vec::new()
+    }
 }
 
 #[async_trait]
@@ -42,6 +57,18 @@ impl Machine for vmm::Vm {
 
     fn agent(&self) -> Option<vmm::Agent> {
         self.agent()
+    }
+
+    async fn share(&self, folder: &Path) -> Result<String, vmm::ShareError> {
+        self.share(folder, false).await
+    }
+
+    async fn unshare(&self, tag: &str) -> Result<(), vmm::ShareError> {
+        self.unshare(tag).await
+    }
+
+    async fn shares(&self) -> Vec<vmm::Share> {
+        self.shares().await
     }
 
     fn presence(&self) -> BoxStream<'static, Presence> {

@@ -26,7 +26,9 @@ use crate::machine::Machine;
 use crate::options::WaitExit;
 use crate::record::{Record, View};
 use crate::registry::{Handle, Registry};
+use crate::shares::Shares;
 use crate::state::{Change, step};
+use crate::volume::Volumes;
 
 /// Commands that wait for one container's task.
 const QUEUE: usize = 32;
@@ -50,6 +52,8 @@ pub(crate) enum Command {
     Rename(String, Reply),
     Remove {
         name: String,
+        /// Its anonymous volumes too.
+        volumes: bool,
         reply: Reply,
     },
     /// Its first process ended.
@@ -72,6 +76,8 @@ pub(crate) enum Command {
 pub(crate) struct Shared {
     pub(crate) db: Db,
     pub(crate) machine: Arc<dyn Machine>,
+    pub(crate) shares: Arc<Shares>,
+    pub(crate) volumes: Volumes,
     pub(crate) images: images::Store,
     pub(crate) events: Hub,
     pub(crate) registry: Registry,
@@ -193,7 +199,7 @@ impl Task {
             Command::Pause(reply) => answer(reply, self.freeze().await),
             Command::Unpause(reply) => answer(reply, self.thaw().await),
             Command::Rename(name, reply) => answer(reply, self.rename(name).await),
-            Command::Remove { name, reply } => answer(reply, self.remove(&name).await),
+            Command::Remove { name, volumes, reply } => answer(reply, self.remove(&name, volumes).await),
             Command::Exited(exited) => self.exited(exited).await,
             Command::Oom => self.event("oom", &[]),
             Command::Snapshot { boot_id, asked, process } => self.reconcile(boot_id, asked, process).await,

@@ -2,14 +2,14 @@
 //!
 //! A backend makes a machine and keeps it whole; when to do which is the owner task's business.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use transport::{Kind, Transport};
 
-use crate::{Accelerator, Capabilities, Record};
+use crate::{Accelerator, Capabilities, Record, ShareError};
 
 /// What to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,13 @@ pub enum MachineEvent {
     },
     /// The helper that carries the transport is gone; the guest lives.
     LinkLost {
+        /// How it ended, as far as is known.
+        how: String,
+    },
+    /// The daemon behind a share is gone; the guest lives.
+    ShareLost {
+        /// Which.
+        tag: String,
         /// How it ended, as far as is known.
         how: String,
     },
@@ -244,6 +251,22 @@ pub trait Machine: Send {
     /// # Errors
     /// Any [`RepairError`].
     async fn repair_link(&mut self) -> Result<(), RepairError>;
+
+    /// Shows a folder of the host to the guest, and gives the tag to mount it by; the same one when it is shown already.
+    ///
+    /// # Errors
+    /// Any [`ShareError`]; then nothing of the attempt is left.
+    async fn share(&mut self, _folder: &Path, _read_only: bool) -> Result<String, ShareError> {
+        Err(ShareError::Unsupported("this hypervisor has no way for it"))
+    }
+
+    /// Takes a folder away from the guest, also one whose daemon has died.
+    ///
+    /// # Errors
+    /// Any [`ShareError`].
+    async fn unshare(&mut self, tag: &str) -> Result<(), ShareError> {
+        Err(ShareError::Unknown(tag.to_owned()))
+    }
 
     /// Waits until the hypervisor has ended by itself, at most `patience`, then ends it, hard if need be, and
     /// its helpers; removes sockets and the record. Goes on after each trouble and returns all.

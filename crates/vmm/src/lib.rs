@@ -23,6 +23,7 @@ mod policy;
 mod process;
 mod qemu;
 mod record;
+mod share;
 mod status;
 mod verdicts;
 mod vm;
@@ -35,5 +36,6 @@ pub use hypervisor::{
 };
 pub use qemu::Qemu;
 pub use record::{ProcessId, Record};
+pub use share::{Share, ShareError};
 pub use status::{Capabilities, Finding, Level, Stage, Status, Timings, Verdict};
 pub use vm::Vm;

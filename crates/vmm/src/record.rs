@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Accelerator;
+use crate::{Accelerator, Share};
 
 /// A process, told from a later one with the same pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,12 @@ pub struct Record {
     pub console_log: PathBuf,
     /// When it was started.
     pub since_unix_ms: u64,
+    /// Folders that the guest is shown.
+    #[serde(default)]
+    pub shares: Vec<Share>,
+    /// How many have been shown in this VM's life: the next one's tag.
+    #[serde(default)]
+    pub shared: u32,
 }
 
 impl Record {
@@ -106,6 +112,8 @@ mod tests {
             run_dir: run_dir.to_owned(),
             console_log: run_dir.join("console.log"),
             since_unix_ms: 5,
+            shares: Vec::new(),
+            shared: 0,
         }
     }
 

@@ -1,11 +1,12 @@
 //! The handle to the one VM: commands to its owner task and views of its state.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    Agent, Finding, Hypervisor, Qemu, StartError, Status, StopError, VmConfig,
+    Agent, Finding, Hypervisor, Qemu, Share, ShareError, StartError, Status, StopError, VmConfig,
     owner::{self, Command},
 };
 
@@ -110,6 +111,32 @@ impl Vm {
     /// Lets go of the VM, which lives on for the next coracled to re-attach. All later commands fail.
     pub async fn detach(&self) {
         let _ = self.ask(Command::Detach).await;
+    }
+
+    /// Shows a folder of the host to the running guest, which mounts it by the tag that this gives; the same one while
+    /// the folder is shown already. The VM is not started for it.
+    ///
+    /// # Errors
+    /// Any [`ShareError`]; then nothing of the attempt is left.
+    pub async fn share(&self, folder: &Path, read_only: bool) -> Result<String, ShareError> {
+        let folder = folder.to_owned();
+        let asked = self.ask(|answer| Command::Share { folder, read_only, answer }).await;
+        asked.unwrap_or(Err(ShareError::Detached))
+    }
+
+    /// Takes a folder away from the guest, which must have unmounted it.
+    ///
+    /// # Errors
+    /// Any [`ShareError`].
+    pub async fn unshare(&self, tag: &str) -> Result<(), ShareError> {
+        let tag = tag.to_owned();
+        let asked = self.ask(|answer| Command::Unshare { tag, answer }).await;
+        asked.unwrap_or(Err(ShareError::Detached))
+    }
+
+    /// The folders that the guest is shown; none while it does not run.
+    pub async fn shares(&self) -> Vec<Share> {
+        self.ask(Command::Shares).await.unwrap_or_default()
     }
 
     /// What is known of the hypervisor, its accelerators, the transport and the helper programs.

@@ -56,13 +56,15 @@ const fn package(name: &'static str, purpose: Purpose, probe: Probe) -> Package 
 }
 
 /// All of them but QEMU, which has a minimum version.
-pub(crate) const PACKAGES: [Package; 24] = [
+pub(crate) const PACKAGES: [Package; 25] = [
     // Linking, and the C libraries of the host's crates and the guest's agent.
     package("gcc", Purpose::Run, Probe::Program("gcc")),
     package("libc6-dev", Purpose::Run, Probe::File("/usr/include/stdio.h")),
     package("pkg-config", Purpose::Run, Probe::Program("pkg-config")),
     package("libssl-dev", Purpose::Run, Probe::Library("openssl")),
     package("libseccomp-dev", Purpose::Run, Probe::Library("libseccomp")),
+    // What virtiofsd, which shows the guest folders of the host, links.
+    package("libcap-ng-dev", Purpose::Run, Probe::Library("libcap-ng")),
     // Unpacking the guest's kernel and its modules.
     package("zstd", Purpose::Run, Probe::Program("zstd")),
     package("xz-utils", Purpose::Run, Probe::Program("xz")),

@@ -258,6 +258,7 @@ impl Boot {
                 event = machine.event() => return Err(AttemptError::Guest(match event {
                     MachineEvent::Exited { how } => format!("QEMU ended before the guest's hello ({how})"),
                     MachineEvent::LinkLost { how } => format!("the vsock daemon ended before the guest's hello ({how})"),
+                    MachineEvent::ShareLost { tag, how } => format!("share {tag} ended before the guest's hello ({how})"),
                 })),
                 _ = look.tick() => {
                     let speaks = console::len(&spec.console_log) > 0;

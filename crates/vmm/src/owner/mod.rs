@@ -8,10 +8,12 @@
 mod boot;
 mod live;
 mod lock;
+mod shares;
 mod sparse;
 mod work;
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -26,7 +28,8 @@ use self::work::{Outcome, Work};
 use crate::agent::{Greeting, HelloPort};
 use crate::policy::{Ask, Deaths, Phase, Step, step};
 use crate::{
-    Agent, Finding, Hypervisor, MachineEvent, Stage, StartError, Status, StopError, VmConfig, console, doctor,
+    Agent, Finding, Hypervisor, MachineEvent, Share, ShareError, Stage, StartError, Status, StopError,
+    VmConfig, console, doctor,
 };
 
 /// How often a running VM's console log is looked at for its length.
@@ -39,6 +42,9 @@ pub(crate) enum Command {
     Restart(oneshot::Sender<Result<Agent, StartError>>),
     Reprobe(oneshot::Sender<()>),
     Detach(oneshot::Sender<()>),
+    Share { folder: PathBuf, read_only: bool, answer: oneshot::Sender<Result<String, ShareError>> },
+    Unshare { tag: String, answer: oneshot::Sender<Result<(), ShareError>> },
+    Shares(oneshot::Sender<Vec<Share>>),
 }
 
 /// What the owner publishes.
@@ -140,6 +146,7 @@ impl Owner {
                     self.died(format!("QEMU ended by itself ({how})")).await;
                 }
                 Wake::Machine(MachineEvent::LinkLost { how }) => self.repair(&how),
+                Wake::Machine(MachineEvent::ShareLost { tag, how }) => self.share_lost(tag, &how),
                 Wake::Hello(hello) => self.new_agent(&hello),
                 Wake::RetryDue => self.boot(),
                 Wake::Trim => {
@@ -197,6 +204,9 @@ impl Owner {
             Command::Reprobe(_) => return self.reprobe(command),
             // Only `run` can end the task; here it comes from `later`, where it is never put.
             Command::Detach(_) => return,
+            Command::Share { .. } | Command::Unshare { .. } | Command::Shares(_) => {
+                return self.shares(command);
+            }
         };
         match step(self.phase(), ask) {
             Step::Done => self.answer_as_is(command),
@@ -244,6 +254,9 @@ impl Owner {
             Command::Start(answer) | Command::Restart(answer) => self.starting.push(answer),
             Command::Stop(answer) => self.stopping.push(answer),
             Command::Reprobe(done) | Command::Detach(done) => drop(done),
+            Command::Share { .. } | Command::Unshare { .. } | Command::Shares(_) => {
+                self.later.push_back(command)
+            }
         }
     }
 
@@ -257,10 +270,11 @@ impl Owner {
             }
             Command::Stop(answer) => drop(answer.send(Ok(()))),
             Command::Reprobe(done) | Command::Detach(done) => drop(done.send(())),
+            Command::Share { .. } | Command::Unshare { .. } | Command::Shares(_) => self.shares(command),
         }
     }
 
-    fn refuse(&self, command: Command) {
+    fn refuse(&mut self, command: Command) {
         let lock = Lock::path(&self.config.run_dir);
         match command {
             Command::Start(answer) | Command::Restart(answer) => {
@@ -268,6 +282,7 @@ impl Owner {
             }
             Command::Stop(answer) => drop(answer.send(Err(StopError::Owned { lock }))),
             Command::Reprobe(done) | Command::Detach(done) => drop(done.send(())),
+            Command::Share { .. } | Command::Unshare { .. } | Command::Shares(_) => self.shares(command),
         }
     }
 
@@ -359,6 +374,7 @@ impl Owner {
                 tracing::info!("the vsock daemon is replaced");
                 self.state = State::Running(live);
             }
+            Outcome::Shared(live) => self.state = State::Running(live),
             Outcome::Repaired(live, Err(error)) => {
                 self.state = State::Running(live);
                 self.died(format!("the way to the guest broke and could not be repaired: {error}")).await;

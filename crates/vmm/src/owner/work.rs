@@ -26,6 +26,8 @@ pub(super) enum Outcome {
     Attached(Option<Box<Live>>),
     Booted(Result<Box<Live>, BootError>),
     Repaired(Box<Live>, Result<(), RepairError>),
+    /// Who asked has been answered.
+    Shared(Box<Live>),
     Removed(Result<(), StopError>),
 }
 
@@ -66,6 +68,11 @@ impl Work {
             let repaired = live.machine.repair_link().await;
             Outcome::Repaired(live, repaired)
         })
+    }
+
+    /// Something about the shares, which leaves a running machine either way.
+    pub(super) fn shares(work: impl Future<Output = Box<Live>> + Send + 'static) -> Self {
+        Self::new(Phase::Repairing, work.map(Outcome::Shared))
     }
 
     pub(super) fn remove(live: Live) -> Self {

@@ -43,20 +43,25 @@ pub(super) fn start(libexec: &Path, sockets: &Sockets, log: &Path) -> Result<Pro
 
 /// Waits until the daemon accepts QEMU's connection.
 pub(super) async fn ready(daemon: &mut Process, sockets: &Sockets, log: &Path) -> Result<(), SpawnError> {
-    let socket = sockets.vhost();
+    match listening(daemon, &sockets.vhost(), log).await {
+        Ok(()) => sockets.make_private(),
+        Err(detail) => Err(SpawnError::Helper { program: DAEMON, detail }),
+    }
+}
+
+/// Waits until a helper listens at `socket`; says why it does not.
+pub(super) async fn listening(daemon: &mut Process, socket: &Path, log: &Path) -> Result<(), String> {
     let wait = async {
-        while !listens(&socket) {
+        while !listens(socket) {
             tokio::time::sleep(LOOK).await;
         }
     };
-    let detail = tokio::select! {
-        waited = tokio::time::timeout(READY_DEADLINE, wait) => match waited {
-            Ok(()) => return sockets.make_private(),
-            Err(_) => format!("no socket within {READY_DEADLINE:?}"),
-        },
-        how = daemon.ended() => format!("{how}; {}", console::tail(log).join(" / ")),
-    };
-    Err(SpawnError::Helper { program: DAEMON, detail })
+    tokio::select! {
+        waited = tokio::time::timeout(READY_DEADLINE, wait) => {
+            waited.map_err(|_| format!("no socket within {READY_DEADLINE:?}"))
+        }
+        how = daemon.ended() => Err(format!("{how}; {}", console::tail(log).join(" / "))),
+    }
 }
 
 /// The daemon takes one connection, QEMU's, so trying it out would use it up; the kernel's list tells instead

@@ -10,12 +10,13 @@ use transport::Kind;
 use super::command_line::{self, LINK_BUS, LINK_CHARDEV, LINK_DEVICE, LINK_DRIVER};
 use super::control::{CommandError, Control};
 use super::link;
+use super::shares;
 use super::sockets::Sockets;
 use super::sys;
 use crate::process::{self, Process, Signal, host_boot_id};
 use crate::{
-    AttachError, Capabilities, Machine, MachineEvent, MachineSpec, Record, RepairError, SpawnError,
-    StopTrouble, console,
+    AttachError, Capabilities, Machine, MachineEvent, MachineSpec, Record, RepairError, ShareError,
+    SpawnError, StopTrouble, console,
 };
 
 /// QEMU answers on QMP right after its exec, but a loaded machine may take long to get there.
@@ -32,13 +33,21 @@ const KILL_DEADLINE: Duration = Duration::from_secs(5);
 const ONE_DEATH: Duration = Duration::from_millis(150);
 
 pub(super) struct QemuMachine {
-    record: Record,
+    pub(super) record: Record,
     qemu: Process,
     daemon: Option<Process>,
+    pub(super) shares: Vec<shares::Daemon>,
     /// `None` when the machine never answered.
-    control: Option<Control>,
-    libexec: PathBuf,
+    pub(super) control: Option<Control>,
+    pub(super) libexec: PathBuf,
     started: Option<Instant>,
+}
+
+/// Why a device stays.
+pub(super) enum UnplugError {
+    /// The guest did not let go of it.
+    Late(Duration),
+    Control(String),
 }
 
 /// A machine that is being made: dropped before it is whole, it leaves nothing behind.
@@ -83,6 +92,8 @@ impl QemuMachine {
             run_dir: spec.run_dir.clone(),
             console_log: spec.console_log.clone(),
             since_unix_ms: crate::owner::unix_ms(),
+            shares: Vec::new(),
+            shared: 0,
         };
         let mut nascent = Nascent { record: Some(record.clone()), qemu: None, daemon: None };
 
@@ -129,6 +140,7 @@ impl QemuMachine {
             record,
             qemu,
             daemon,
+            shares: Vec::new(),
             control: Some(control),
             libexec: libexec.to_owned(),
             started: Some(started),
@@ -144,14 +156,16 @@ impl QemuMachine {
             if let Some(daemon) = daemon {
                 end(daemon, link::DAEMON, Duration::ZERO, &mut Vec::new()).await;
             }
+            shares::bury(&record).await;
             remove_files(&record);
             // Its listener died with the process that left the record; absent is as good.
             let _ = std::fs::remove_file(Sockets::of(&record.run_dir).hello());
             return Err(AttachError::Gone);
         };
         let pid = qemu.id().pid;
-        let mut machine =
-            Self { record, qemu, daemon, control: None, libexec: libexec.to_owned(), started: None };
+        let shares = Vec::new();
+        let libexec = libexec.to_owned();
+        let mut machine = Self { record, qemu, daemon, shares, control: None, libexec, started: None };
         let path = machine.sockets().control();
         let connected = tokio::time::timeout(ATTACH_DEADLINE, Control::connect(&path)).await;
         match connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
@@ -168,6 +182,7 @@ impl QemuMachine {
             machine.remove(Duration::ZERO).await;
             return Err(error.into());
         }
+        machine.adopt_shares().await;
         Ok(machine)
     }
 
@@ -175,33 +190,31 @@ impl QemuMachine {
         Sockets::of(&self.record.run_dir)
     }
 
-    async fn run<C: qmp::QmpCommand>(&self, name: &'static str, command: C) -> Result<C::Ok, RepairError> {
+    pub(super) async fn run<C: qmp::QmpCommand>(
+        &self,
+        name: &'static str,
+        command: C,
+    ) -> Result<C::Ok, RepairError> {
         let refused = |detail: String| RepairError::Control { command: name, detail };
         let Some(control) = &self.control else { return Err(refused("no control connection".into())) };
         control.run(command).await.map_err(|error| refused(crate::error::chain(&error)))
     }
 
-    /// Unplugs the dead link's device and waits until the guest has let go of it.
-    async fn unplug(&self) -> Result<(), RepairError> {
+    /// Unplugs a device and waits until the guest has let go of it; done when there is none.
+    pub(super) async fn unplug_device(&self, device: &str) -> Result<(), UnplugError> {
         let Some(control) = &self.control else { return Ok(()) };
         let mut events = control.events();
-        match control.run(qmp::device_del { id: LINK_DEVICE.into() }).await {
+        match control.run(qmp::device_del { id: device.into() }).await {
             Ok(_) => {}
-            // An earlier repair got this far.
+            // An earlier attempt got this far.
             Err(CommandError::Refused(detail)) if detail.contains("not found") => return Ok(()),
-            Err(error) => {
-                return Err(RepairError::Control {
-                    command: "device_del",
-                    detail: crate::error::chain(&error),
-                });
-            }
+            Err(CommandError::Refused(detail)) if detail.contains("in the process of unplug") => {}
+            Err(error) => return Err(UnplugError::Control(crate::error::chain(&error))),
         }
         let unplugged = async {
             loop {
                 match events.recv().await {
-                    Ok(qmp::Event::DEVICE_DELETED { data, .. })
-                        if data.device.as_deref() == Some(LINK_DEVICE) =>
-                    {
+                    Ok(qmp::Event::DEVICE_DELETED { data, .. }) if data.device.as_deref() == Some(device) => {
                         return;
                     }
                     Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
@@ -209,9 +222,7 @@ impl QemuMachine {
                 }
             }
         };
-        tokio::time::timeout(UNPLUG_DEADLINE, unplugged)
-            .await
-            .map_err(|_| RepairError::Unplug(UNPLUG_DEADLINE))
+        tokio::time::timeout(UNPLUG_DEADLINE, unplugged).await.map_err(|_| UnplugError::Late(UNPLUG_DEADLINE))
     }
 }
 
@@ -232,15 +243,20 @@ impl Machine for QemuMachine {
                 None => std::future::pending().await,
             }
         };
-        let how = tokio::select! {
+        let (share, how) = tokio::select! {
             how = self.qemu.ended() => return exited(&how, &self.record),
-            how = daemon_ended => how,
+            how = daemon_ended => (None, how),
+            (tag, how) = shares::ended(&mut self.shares) => (Some(tag), how),
         };
         if let Ok(how) = tokio::time::timeout(ONE_DEATH, self.qemu.ended()).await {
             return exited(&how, &self.record);
         }
-        self.daemon = None;
-        MachineEvent::LinkLost { how }
+        let Some(tag) = share else {
+            self.daemon = None;
+            return MachineEvent::LinkLost { how };
+        };
+        self.shares.retain(|daemon| daemon.tag != tag);
+        MachineEvent::ShareLost { tag, how }
     }
 
     async fn repair_link(&mut self) -> Result<(), RepairError> {
@@ -250,7 +266,10 @@ impl Machine for QemuMachine {
         if let Some(daemon) = self.daemon.take() {
             end(daemon, link::DAEMON, Duration::ZERO, &mut Vec::new()).await;
         }
-        self.unplug().await?;
+        self.unplug_device(LINK_DEVICE).await.map_err(|error| match error {
+            UnplugError::Late(patience) => RepairError::Unplug(patience),
+            UnplugError::Control(detail) => RepairError::Control { command: "device_del", detail },
+        })?;
         self.run("chardev-remove", qmp::chardev_remove { id: LINK_CHARDEV.into() }).await.or_else(
             |error| match &error {
                 RepairError::Control { detail, .. } if detail.contains("not found") => Ok(qapi::Empty {}),
@@ -265,37 +284,21 @@ impl Machine for QemuMachine {
         store(&self.record)?;
         link::ready(daemon, &sockets, &log).await?;
 
-        let address = qmp::SocketAddressLegacy::unix(
-            qmp::UnixSocketAddress {
-                abstract_: None,
-                tight: None,
-                path: sockets.vhost().to_string_lossy().into_owned(),
-            }
-            .into(),
-        );
-        let backend = qmp::ChardevSocket {
-            base: qmp::ChardevCommon { logappend: None, logfile: None },
-            nodelay: None,
-            reconnect: None,
-            server: Some(false),
-            telnet: None,
-            tls_authz: None,
-            tls_creds: None,
-            tn3270: None,
-            wait: None,
-            websocket: None,
-            addr: address,
-        };
-        let chardev = qmp::chardev_add {
-            id: LINK_CHARDEV.into(),
-            backend: qmp::ChardevBackend::socket(backend.into()),
-        };
+        let chardev = chardev_add(LINK_CHARDEV, &sockets.vhost());
         self.run("chardev-add", chardev).await?;
         let properties = [("chardev".to_owned(), LINK_CHARDEV.into())];
         let device =
             qmp::device_add::new(LINK_DRIVER, LINK_DEVICE.to_owned(), LINK_BUS.to_owned(), properties);
         self.run("device_add", device).await?;
         Ok(())
+    }
+
+    async fn share(&mut self, folder: &Path, read_only: bool) -> Result<String, ShareError> {
+        self.plug_in(folder, read_only).await
+    }
+
+    async fn unshare(&mut self, tag: &str) -> Result<(), ShareError> {
+        self.unplug_share(tag).await
     }
 
     async fn remove(&mut self, patience: Duration) -> Vec<StopTrouble> {
@@ -315,6 +318,7 @@ impl Machine for QemuMachine {
         if let Some(daemon) = self.daemon.take() {
             end(daemon, link::DAEMON, TERMINATE_DEADLINE, &mut troubles).await;
         }
+        self.end_shares(&mut troubles).await;
         self.control = None;
         troubles.extend(
             remove_files(&self.record).into_iter().map(|(path, source)| StopTrouble::File { path, source }),
@@ -323,8 +327,28 @@ impl Machine for QemuMachine {
     }
 }
 
+/// The command that gives QEMU the client's end of a helper's socket.
+pub(super) fn chardev_add(id: &str, socket: &Path) -> qmp::chardev_add {
+    let path = socket.to_string_lossy().into_owned();
+    let address = qmp::UnixSocketAddress { abstract_: None, tight: None, path };
+    let backend = qmp::ChardevSocket {
+        base: qmp::ChardevCommon { logappend: None, logfile: None },
+        nodelay: None,
+        reconnect: None,
+        server: Some(false),
+        telnet: None,
+        tls_authz: None,
+        tls_creds: None,
+        tn3270: None,
+        wait: None,
+        websocket: None,
+        addr: qmp::SocketAddressLegacy::unix(address.into()),
+    };
+    qmp::chardev_add { id: id.into(), backend: qmp::ChardevBackend::socket(backend.into()) }
+}
+
 /// Ends a helper: politely, then by force.
-async fn end(
+pub(super) async fn end(
     mut process: Process,
     program: &'static str,
     patience: Duration,
@@ -387,7 +411,7 @@ fn beside(log: &Path, name: &str) -> PathBuf {
 }
 
 /// A log beside the console's, emptied: one start's words are of interest, not all history.
-fn fresh_log(console_log: &Path, name: &str) -> PathBuf {
+pub(super) fn fresh_log(console_log: &Path, name: &str) -> PathBuf {
     let path = beside(console_log, name);
     // Absent is as good as empty; a folder that cannot be written shows when the log is opened.
     let _ = std::fs::remove_file(&path);

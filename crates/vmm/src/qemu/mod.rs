@@ -1,10 +1,10 @@
 //! QEMU as a [`Hypervisor`].
 //!
 //! `command_line` says what a machine looks like, `probe` what this QEMU and host can do, `machine` keeps a live
-//! one, `link` its vsock daemon, `control` speaks QMP.
+//! one, `link` its vsock daemon, `shares` its folders of the host with their `virtiofsd`s, `control` speaks QMP.
 //!
 //! Files of a machine in its run folder (mode 0700): `qmp.sock`, `vhost.sock` and `v.sock` with the daemon,
-//! `v.sock_1024` for the hello, or `mux.sock` for the serial transport. Beside the console's log lie `qemu.log`
+//! `v.sock_1024` for the hello, or `mux.sock` for the serial transport, `shareN.sock` for each folder of the host. Beside the console's log lie `qemu.log`
 //! and `vsock.log` with what the programs say themselves.
 
 mod command_line;
@@ -12,8 +12,10 @@ mod control;
 mod link;
 mod machine;
 mod probe;
+mod shares;
 mod sockets;
 mod sys;
+mod virtiofsd;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -297,6 +297,8 @@ impl Hypervisor for Hyper {
                 run_dir: spec.run_dir.clone(),
                 console_log: spec.console_log.clone(),
                 since_unix_ms: 0,
+                shares: Vec::new(),
+                shared: 0,
             },
             guest: served,
             fate: self.0.fate.subscribe(),
