@@ -10,6 +10,11 @@ use crate::error::{Error, Invalid};
 use crate::signal;
 use crate::spec::{self, Network, Security};
 
+mod devices;
+mod modes;
+
+use devices::devices;
+
 /// A request that can be honoured.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Checked {
@@ -34,9 +39,6 @@ pub(crate) fn check(body: ContainerCreateBody, image: ImageConfig) -> Result<Che
     let mut warnings = Vec::new();
     let mut host_config = body.host_config.clone().unwrap_or_default();
     networking(&body)?;
-    if body.volumes.as_ref().is_some_and(|volumes| !volumes.is_empty()) {
-        return Err(unsupported("Volumes", &body.volumes));
-    }
     let asked = body.healthcheck.as_ref().and_then(|health| health.test.as_deref()).unwrap_or_default();
     if !asked.is_empty() && asked[0] != "NONE" {
         return Err(unsupported("Healthcheck", &asked));
@@ -90,6 +92,10 @@ fn merge(body: ContainerCreateBody, image: ImageConfig) -> ContainerConfig {
     ports.extend(body.exposed_ports.unwrap_or_default());
     ports.sort();
     ports.dedup();
+    let mut volumes = image.volumes.unwrap_or_default();
+    volumes.extend(body.volumes.unwrap_or_default());
+    volumes.sort();
+    volumes.dedup();
     ContainerConfig {
         hostname: body.hostname,
         domainname: body.domainname,
@@ -106,7 +112,7 @@ fn merge(body: ContainerCreateBody, image: ImageConfig) -> ContainerConfig {
         healthcheck: body.healthcheck,
         args_escaped: body.args_escaped,
         image: body.image,
-        volumes: image.volumes.filter(|volumes| !volumes.is_empty()),
+        volumes: (!volumes.is_empty()).then_some(volumes),
         working_dir: own(body.working_dir, image.working_dir),
         entrypoint,
         network_disabled: body.network_disabled,
@@ -139,11 +145,13 @@ fn networking(body: &ContainerCreateBody) -> Result<(), Error> {
 
 /// Each field of `HostConfig`: honoured, meaningless, or an error.
 fn host(config: &ContainerConfig, host: &mut HostConfig, warnings: &mut Vec<String>) -> Result<(), Error> {
-    lists_that_must_be_empty(host)?;
-    words(host)?;
-    numbers(host)?;
+    modes::check(config, host)?;
+    refused(host)?;
+    ignored(host, warnings);
+    devices(host)?;
+    warnings.extend(spec::check_logging(host)?);
     restart_policy(host)?;
-    Security::of(host.security_opt.as_deref().unwrap_or_default())?;
+    warnings.extend(Security::of(host.security_opt.as_deref().unwrap_or_default())?.warnings);
     host.network_mode = Some(Network::of(config, host)?.name().to_owned());
     if host.oom_kill_disable == Some(true) {
         warnings.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.".to_owned());
@@ -188,9 +196,6 @@ fn lists_that_must_be_empty(host: &HostConfig) -> Result<(), Error> {
             _ => Ok(()),
         }
     }
-    none("HostConfig.Binds", host.binds.as_ref())?;
-    none("HostConfig.Mounts", host.mounts.as_ref())?;
-    none("HostConfig.VolumesFrom", host.volumes_from.as_ref())?;
     none("HostConfig.Devices", host.devices.as_ref())?;
     none("HostConfig.DeviceCgroupRules", host.device_cgroup_rules.as_ref())?;
     none("HostConfig.DeviceRequests", host.device_requests.as_ref())?;
@@ -215,7 +220,6 @@ fn words(host: &HostConfig) -> Result<(), Error> {
         if given.is_empty() || known.contains(&given) { Ok(()) } else { Err(unsupported(field, given)) }
     };
     one_of("HostConfig.CgroupParent", &host.cgroup_parent, &[])?;
-    one_of("HostConfig.VolumeDriver", &host.volume_driver, &["local"])?;
     one_of("HostConfig.IpcMode", &host.ipc_mode, &["private", "shareable", "none"])?;
     one_of("HostConfig.PidMode", &host.pid_mode, &["private", "host"])?;
     one_of("HostConfig.UTSMode", &host.uts_mode, &["private"])?;

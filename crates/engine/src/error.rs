@@ -180,6 +180,54 @@ pub enum Invalid {
         /// What it was given.
         value: String,
     },
+    /// Options that exclude each other, or that nobody has: the whole text.
+    #[error("{0}")]
+    Conflicting(&'static str),
+    /// A namespace that is neither of its own, the VM's nor another container's.
+    #[error("invalid {what} mode: {given}")]
+    Mode {
+        /// IPC, PID, UTS or userns.
+        what: &'static str,
+        /// What was asked for.
+        given: String,
+    },
+    /// Windows's.
+    #[error("invalid isolation ({0}): linux only supports 'default'")]
+    Isolation(String),
+    /// A container's own network.
+    #[error("cannot join own network")]
+    JoinSelf,
+    /// Its IPC namespace is private.
+    #[error("container {0}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)")]
+    NotShareable(String),
+    /// Neither ours nor an alias.
+    #[error("unknown or invalid runtime name: {0}")]
+    Runtime(String),
+    /// Of those that we do not have.
+    #[error("logger: no log driver named '{0}' is registered")]
+    LogDriver(String),
+    /// One that the driver does not have.
+    #[error("unknown log opt '{name}' for {driver} log driver")]
+    LogOption {
+        /// Which.
+        name: String,
+        /// Whose.
+        driver: String,
+    },
+    /// A profile that cannot be read.
+    #[error("Decoding seccomp profile failed: {0}")]
+    Seccomp(String),
+    /// Of devices.
+    #[error("invalid device cgroup rule format: '{0}'")]
+    DeviceRule(String),
+    /// A device driver, as for GPUs.
+    #[error("could not select device driver \"{driver}\" with capabilities: {capabilities}")]
+    DeviceDriver {
+        /// Which.
+        driver: String,
+        /// As Go prints lists.
+        capabilities: String,
+    },
     /// Any other field.
     #[error("invalid {field}: {given}: {why}")]
     Field {
@@ -205,6 +253,9 @@ pub enum StateConflict {
     /// For exec, resize, pause.
     #[error("container {0} is not running")]
     NotRunning(String),
+    /// For a start in its network.
+    #[error("cannot join network of a non running container: {0}")]
+    JoinNotRunning(String),
     /// For kill.
     #[error("cannot kill container: {name}: container {id} is not running")]
     KillNotRunning {

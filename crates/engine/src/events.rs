@@ -61,6 +61,12 @@ impl Hub {
         self.emit(message(EventMessageTypeEnum::IMAGE, action, id, attributes));
     }
 
+    /// A volume's event.
+    pub(crate) fn volume(&self, action: &str, name: &str, attributes: &[(&str, String)]) {
+        let attributes = attributes.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        self.emit(message(EventMessageTypeEnum::VOLUME, action, name.to_owned(), attributes));
+    }
+
     pub(crate) fn subscribe(
         &self,
         since_unix_ns: Option<i64>,

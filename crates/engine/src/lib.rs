@@ -25,6 +25,7 @@ mod engine;
 mod error;
 mod events;
 mod exec;
+mod join;
 mod list;
 mod machine;
 mod mounts;

@@ -101,7 +101,7 @@ impl Filters {
                 ports.iter().any(|have| have == port || have.split('/').next() == Some(port))
             })
             && any("publish", &|_| false)
-            && any("volume", &|_| false)
+            && any("volume", &|wanted| crate::mounts::mounts_it(&record.mounts, wanted))
             && (self.exited.is_empty()
                 || (matches!(record.state, State::Exited(_))
                     && self.exited.contains(&record.state.exit_code())))
@@ -112,7 +112,7 @@ impl Filters {
 }
 
 /// Docker takes a regular expression. Here: a part of the name, with `^` and `$` for its ends.
-fn name_matches(name: &str, pattern: &str) -> bool {
+pub(crate) fn name_matches(name: &str, pattern: &str) -> bool {
     let (from_start, rest) = pattern.strip_prefix('^').map_or((false, pattern), |rest| (true, rest));
     let (to_end, rest) = rest.strip_suffix('$').map_or((false, rest), |rest| (true, rest));
     let slashed = format!("/{name}");

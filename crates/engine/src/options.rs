@@ -16,7 +16,7 @@ pub struct StopOptions {
 pub struct RemoveOptions {
     /// Kill it first when it runs.
     pub force: bool,
-    /// Its anonymous volumes too. Accepted: image volumes are part of the upper layer, which always goes.
+    /// Its anonymous volumes too.
     pub volumes: bool,
 }
 

@@ -172,6 +172,7 @@ async fn clean(shared: Arc<Shared>, agent: vmm::Agent) {
     for id in left {
         dig(&shared, &agent, &id).await;
     }
+    crate::engine::volumes::dig_all(&shared, &agent).await;
     release_layers(&shared, &agent).await;
 }
 

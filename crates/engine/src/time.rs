@@ -19,6 +19,11 @@ pub(crate) fn rfc3339(unix_ns: i64) -> String {
     jiff::Timestamp::from_nanosecond(i128::from(unix_ns)).map_or_else(|_| NEVER.to_owned(), |t| t.to_string())
 }
 
+/// RFC 3339 without fractions.
+pub(crate) fn rfc3339_seconds(unix_ns: i64) -> String {
+    rfc3339(unix_ns - unix_ns.rem_euclid(1_000_000_000))
+}
+
 /// How long, in Docker's words (`go-units`, `HumanDuration`).
 pub(crate) fn human(ns: i64) -> String {
     let seconds = ns.max(0) / 1_000_000_000;

@@ -1,4 +1,4 @@
-//! Networks, volumes and plugins, of which there is only what every machine has: nothing can be made.
+//! Networks and plugins, of which there is only what every machine has: nothing can be made.
 
 use axum::extract::Path;
 use axum::routing::get;
@@ -17,8 +17,6 @@ pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/networks", get(networks))
         .route("/networks/{name}", get(network))
-        .route("/volumes", get(volumes))
-        .route("/volumes/{name}", get(volume))
         .route("/plugins", get(plugins))
         .route("/plugins/{name}/json", get(plugin))
 }
@@ -68,14 +66,6 @@ fn describe(name: &str, driver: &str) -> Value {
         "Internal": name == "bridge", "Attachable": false, "Ingress": false,
         "ConfigFrom": {"Network": ""}, "ConfigOnly": false, "Containers": {}, "Options": {}, "Labels": {},
     })
-}
-
-async fn volumes() -> Json<Value> {
-    Json(json!({"Volumes": [], "Warnings": null}))
-}
-
-async fn volume(Path(name): Path<String>) -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, format!("get {name}: no such volume"))
 }
 
 async fn plugins() -> Json<Value> {

@@ -24,7 +24,6 @@ const FAMILIES: &[&str] = &[
     "swarm",
     "system",
     "tasks",
-    "volumes",
 ];
 
 /// Operations below `/containers` that Coracle lacks.
@@ -40,7 +39,7 @@ const READ_OFF_BYTES: usize = 16 << 20;
 /// Families that only a swarm has.
 const OF_SWARMS: &[&str] = &["configs", "nodes", "secrets", "services", "swarm", "tasks"];
 
-const NO_SWARM: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to \
+pub(super) const NO_SWARM: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to \
                         connect this node to swarm and try again.";
 
 /// 501 for what Docker Engine has, 404 for what it has not.
@@ -100,7 +99,7 @@ mod tests {
     #[test]
     fn dockers_paths_are_told_from_others() {
         for path in
-            ["/build", "/volumes", "/networks/create", "/containers/a/top", "/images/a/b/push", "/system/df"]
+            ["/build", "/networks/create", "/containers/a/top", "/images/a/b/push", "/system/df"]
         {
             assert!(lacking(path).is_some(), "{path}");
         }

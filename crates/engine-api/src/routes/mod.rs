@@ -13,6 +13,7 @@ mod logs;
 mod missing;
 mod pull;
 mod system;
+mod volumes;
 mod wait;
 
 use axum::Router;
@@ -33,6 +34,7 @@ pub(crate) fn router(api: Api) -> Router {
         .merge(attach::routes())
         .merge(exec::routes())
         .merge(fixed::routes())
+        .merge(volumes::routes())
         .merge(coracle::routes())
         .fallback(missing::answer)
         .method_not_allowed_fallback(missing::answer)

@@ -1,4 +1,4 @@
-use bollard_stubs::models::{HealthConfig, Mount};
+use bollard_stubs::models::HealthConfig;
 
 use super::*;
 
@@ -47,8 +47,6 @@ fn the_image_fills_in() {
 fn what_cannot_be_honoured_is_named() {
     type Change = fn(&mut HostConfig);
     let table: [(&str, Change); 16] = [
-        ("HostConfig.Binds", |host| host.binds = own(&["/a:/b"])),
-        ("HostConfig.Mounts", |host| host.mounts = Some(vec![Mount::default()])),
         ("HostConfig.PortBindings", |host| host.port_bindings = Some([("80/tcp".to_owned(), None)].into())),
         ("HostConfig.PublishAllPorts", |host| host.publish_all_ports = Some(true)),
         ("HostConfig.NetworkMode", |host| host.network_mode = Some("mynet".into())),
@@ -57,7 +55,6 @@ fn what_cannot_be_honoured_is_named() {
         ("HostConfig.IpcMode", |host| host.ipc_mode = Some("host".into())),
         ("HostConfig.Init", |host| host.init = Some(true)),
         ("HostConfig.Runtime", |host| host.runtime = Some("vm".into())),
-        ("HostConfig.VolumesFrom", |host| host.volumes_from = own(&["other"])),
         ("HostConfig.Links", |host| host.links = own(&["other"])),
         ("HostConfig.SecurityOpt", |host| host.security_opt = own(&["apparmor=strict"])),
         ("HostConfig.ExtraHosts", |host| host.extra_hosts = own(&["gw:host-gateway"])),

@@ -57,8 +57,13 @@ impl Engine {
     /// A name that is taken, and a record in the database, must not be without their container.
     async fn store_new(&self, name: Option<String>, mut record: Record) -> Result<(), Error> {
         record.name = self.take_name(name, &record.id)?;
+        if let Err(error) = self.mounts_for(&mut record).await {
+            self.shared.registry.release(&record.name, &record.id);
+            return Err(error);
+        }
         if let Err(error) = self.shared.db.put(&record).await {
             self.shared.registry.release(&record.name, &record.id);
+            super::volumes::released(&self.shared, &record, true).await;
             return Err(error.into());
         }
         self.shared.events.container(&record, "create", &[]);

@@ -178,7 +178,11 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
-        match ask(&handle, name, |reply| Command::Remove { name: name.to_owned(), reply }).await {
+        match ask(&handle, name, |reply| Command::Remove {
+            name: name.to_owned(),
+            volumes: options.volumes,
+            reply,
+        }).await {
             // It removed itself in between.
             Err(Error::NoSuchContainer(_)) if options.force => Ok(()),
             other => other,

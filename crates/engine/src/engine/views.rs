@@ -12,6 +12,7 @@ use super::Engine;
 use crate::error::Error;
 use crate::exec::ExecState;
 use crate::list::{Filters, status};
+use crate::mounts::mount_points;
 use crate::options::ListOptions;
 use crate::record::Record;
 use crate::state::State;
@@ -78,7 +79,7 @@ impl Engine {
                 annotations: record.host_config.annotations.clone(),
             }),
             network_settings: Some(ContainerSummaryNetworkSettings { networks: Some(networks(record)) }),
-            mounts: Some(Vec::new()),
+            mounts: Some(mount_points(&record.mounts)),
             health: None,
         }
     }
@@ -131,7 +132,7 @@ impl Engine {
             storage: None,
             size_rw: None,
             size_root_fs: if size { self.image_size(record).await } else { None },
-            mounts: Some(Vec::new()),
+            mounts: Some(mount_points(&record.mounts)),
             config: Some(record.config.clone()),
             network_settings: Some(NetworkSettings {
                 sandbox_id: Some(String::new()),

@@ -5,9 +5,21 @@
 //!
 //! Must not know: how a folder of the host reaches the guest, what the data disk looks like.
 
+mod error;
+mod parse;
+mod plan;
+mod resolve;
+mod show;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+pub use error::{Fault, MountError};
+pub(crate) use parse::{NewVolume, Wanted};
+pub(crate) use plan::{World, plan};
+pub(crate) use resolve::resolve;
+pub(crate) use show::{mount_points, mounts_it};
 
 /// One mount of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

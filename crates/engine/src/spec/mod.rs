@@ -183,7 +183,7 @@ fn runtime_spec(record: &Record) -> Result<Value, Error> {
         "process": process(config, host, &record.command, &environment(record), &capabilities)?,
         "root": {"path": "rootfs", "readonly": host.readonly_rootfs.unwrap_or(false)},
         "hostname": hostname(record),
-        "mounts": mounts::of(host, privileged)?,
+        "mounts": mounts::of(host, &record.mounts, privileged)?,
         "linux": linux,
     });
     if let Some(domain) = config.domainname.as_deref().filter(|domain| !domain.is_empty()) {

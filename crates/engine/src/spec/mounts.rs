@@ -4,10 +4,11 @@ use bollard_stubs::models::HostConfig;
 use serde_json::{Value, json};
 
 use crate::error::Invalid;
+use crate::mounts::{Mount, Source};
 
 const DEFAULT_SHM_BYTES: i64 = 64 << 20;
 
-pub(super) fn of(host: &HostConfig, privileged: bool) -> Result<Vec<Value>, Invalid> {
+pub(super) fn of(host: &HostConfig, own_mounts: &[Mount], privileged: bool) -> Result<Vec<Value>, Invalid> {
     let shm_bytes = host.shm_size.filter(|&bytes| bytes > 0).unwrap_or(DEFAULT_SHM_BYTES);
     let access = if privileged { "rw" } else { "ro" };
     let shm_size = format!("size={shm_bytes}");
@@ -51,6 +52,18 @@ pub(super) fn of(host: &HostConfig, privileged: bool) -> Result<Vec<Value>, Inva
             }
         }
         mounts.push(mount(target, "tmpfs", "tmpfs", &all));
+    }
+    for own in own_mounts {
+        if let Source::Tmpfs { size_bytes, mode, options } = &own.source {
+            let size = format!("size={size_bytes}");
+            let mode_text = format!("mode={mode:o}");
+            let mut all = vec!["nosuid", "nodev"];
+            all.push(if options.iter().any(|option| option == "exec") { "exec" } else { "noexec" });
+            all.extend((*size_bytes > 0).then_some(size.as_str()));
+            all.extend((*mode > 0).then_some(mode_text.as_str()));
+            all.extend(own.read_only.then_some("ro"));
+            mounts.push(mount(&own.target, "tmpfs", "tmpfs", &all));
+        }
     }
     Ok(mounts)
 }

@@ -82,11 +82,14 @@ impl Task {
         let image = self.shared.images.get(&self.record.image.to_string()).await;
         let image =
             image.map_err(|_| Trouble::Failed(Error::NoSuchImage(self.record.image_name().to_owned())))?;
-        let request = spec::start_request(&self.record, &image.layers).map_err(Trouble::Failed)?;
+        let mut request = spec::start_request(&self.record, &image.layers).map_err(Trouble::Failed)?;
+        let mounts = crate::mounts::resolve(&self.shared, agent, &self.record).await;
+        request.mounts = mounts.map_err(Trouble::Failed)?;
         let began = Instant::now();
         match call(SLOW, agent.grpc().start_container(request)).await {
             Ok(reply) => {
                 parked.into_iter().for_each(Parked::hand_over);
+                crate::engine::volumes::tell(&self.shared, &self.record, "mount");
                 self.run_since = Some(began);
                 self.settled = Some(Instant::now());
                 let run = Run {
@@ -280,20 +283,24 @@ impl Task {
         Ok(())
     }
 
-    pub(super) async fn remove(&mut self, name: &str) -> Result<(), Error> {
+    pub(super) async fn remove(&mut self, name: &str, volumes: bool) -> Result<(), Error> {
         if self.record.state.run().is_some() {
             let state = self.record.state.word();
             let name = format!("/{}", self.record.name);
             return Err(StateConflict::RemoveRunning { name, state }.into());
         }
         self.restart_at = None;
-        self.bury().await;
+        self.bury_with(volumes).await;
         if self.gone { Ok(()) } else { Err(StateConflict::Dead(name.to_owned()).into()) }
     }
 
     /// Removes it: from the database at once, from the guest behind everyone's back. The grave in the database
     /// sees to the latter even after a crash.
     pub(super) async fn bury(&mut self) {
+        self.bury_with(true).await;
+    }
+
+    async fn bury_with(&mut self, volumes: bool) {
         if let Some(preparation) = self.preparation.take() {
             let _ = preparation.await;
         }
@@ -315,6 +322,7 @@ impl Task {
         crate::session::graves(&self.shared).insert(self.record.id.clone());
         self.shared.registry.remove(&self.record.id, &self.record.name);
         self.event("destroy", &[]);
+        crate::engine::volumes::released(&self.shared, &self.record, volumes).await;
         self.publish();
         let (shared, id) = (Arc::clone(&self.shared), self.record.id.clone());
         self.shared.spawn(async move {

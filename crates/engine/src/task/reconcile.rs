@@ -63,6 +63,7 @@ impl Task {
         ];
         let keep = std::mem::take(&mut self.keep_once);
         let lost = matches!(exit.cause, Cause::Vm { .. });
+        crate::engine::volumes::tell(&self.shared, &self.record, "unmount");
         for exec in self.shared.registry.execs_of(&self.record.id) {
             exec.killed();
         }

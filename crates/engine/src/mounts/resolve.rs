@@ -1,0 +1,81 @@
+//! From a record's mounts to what the guest mounts at a start.
+
+use agent_proto::v1;
+
+use super::{Mount, Source};
+use crate::error::Error;
+use crate::record::Record;
+use crate::task::Shared;
+use crate::volume::Local;
+
+/// Shows the host's folders to the guest and sees to it that no volume shows what a removed one has left.
+pub(crate) async fn resolve(
+    shared: &Shared,
+    agent: &vmm::Agent,
+    record: &Record,
+) -> Result<Vec<v1::Mount>, Error> {
+    let mut resolved = Vec::new();
+    let tmpfs: Vec<_> = record.host_config.tmpfs.iter().flatten().map(|(target, _)| target).collect();
+    for mount in &record.mounts {
+        // As Docker: memory lies over a volume of the image.
+        if tmpfs.contains(&&mount.target) {
+            continue;
+        }
+        let (source, read_only) = match &mount.source {
+            Source::Tmpfs { .. } => continue,
+            Source::HostPath { path, create } => {
+                let share = shared.shares.acquire(path, &record.id, *create).await?;
+                (v1::mount::Source::Share(share), false)
+            }
+            Source::Volume { name, subpath, no_copy, .. } => {
+                volume(shared, agent, record, name, subpath, !no_copy).await?
+            }
+        };
+        resolved.push(v1::Mount { source: Some(source), ..described(mount, read_only) });
+    }
+    Ok(resolved)
+}
+
+async fn volume(
+    shared: &Shared,
+    agent: &vmm::Agent,
+    record: &Record,
+    name: &str,
+    subpath: &str,
+    copy_up: bool,
+) -> Result<(v1::mount::Source, bool), Error> {
+    let volume = shared.volumes.get(name).await?;
+    match Local::of(&volume.options)? {
+        Local::Host { path, read_only } => {
+            let mut share = shared.shares.acquire(&path, &record.id, false).await?;
+            if !subpath.is_empty() {
+                share.path = if share.path.is_empty() {
+                    subpath.to_owned()
+                } else {
+                    format!("{}/{subpath}", share.path)
+                };
+            }
+            Ok((v1::mount::Source::Share(share), read_only))
+        }
+        Local::Folder | Local::Tmpfs => {
+            shared.volumes.dig(agent, name).await?;
+            let source = v1::VolumeSource {
+                name: name.to_owned(),
+                subpath: subpath.to_owned(),
+                copy_up: copy_up && subpath.is_empty(),
+                options: volume.options,
+            };
+            Ok((v1::mount::Source::Volume(source), false))
+        }
+    }
+}
+
+fn described(mount: &Mount, read_only: bool) -> v1::Mount {
+    v1::Mount {
+        target: mount.target.clone(),
+        read_only: mount.read_only || read_only,
+        propagation: mount.propagation.clone(),
+        non_recursive: mount.non_recursive,
+        source: None,
+    }
+}

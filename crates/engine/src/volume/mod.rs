@@ -1,0 +1,75 @@
+//! Volumes: what is known of each, who uses it, and what is still to be removed from the data disk.
+//!
+//! ```text
+//!  (none) ──create──► volume ──remove──► stale ──the guest has removed its folder──► (none)
+//!                                          │
+//!                                          └──create──► volume, stale ──before its first use──► volume
+//! ```
+//!
+//! A folder on the data disk is made by the guest at the first use. One that belongs to a removed volume is never
+//! shown to a new one of the same name: the row says `stale` until the guest has confirmed that it is gone.
+//!
+//! Invariants: a volume with users is not removed; users are the containers whose records name it, running or
+//! not. Changes wait for one another until they are stored, so that the database sees them in their order.
+//!
+//! Must not know: how the guest keeps a volume, HTTP.
+
+mod error;
+mod filter;
+mod local;
+mod store;
+
+use std::collections::HashMap;
+
+use bollard_stubs::models;
+use serde::{Deserialize, Serialize};
+
+pub use error::VolumeError;
+pub(crate) use filter::{ListFilters, PruneFilters};
+pub(crate) use local::Local;
+pub(crate) use store::Volumes;
+
+use crate::time::rfc3339_seconds;
+
+/// The only driver.
+pub(crate) const LOCAL: &str = "local";
+/// Docker's mark of a volume that nobody named.
+const ANONYMOUS: &str = "com.docker.volume.anonymous";
+
+/// A volume as the database holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Volume {
+    pub(crate) name: String,
+    pub(crate) created_unix_ns: i64,
+    pub(crate) labels: HashMap<String, String>,
+    /// Of the driver: `type`, `device`, `o`.
+    pub(crate) options: HashMap<String, String>,
+}
+
+impl Volume {
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.labels.contains_key(ANONYMOUS)
+    }
+
+    /// In Docker's shape.
+    pub(crate) fn describe(&self) -> models::Volume {
+        models::Volume {
+            name: self.name.clone(),
+            driver: LOCAL.to_owned(),
+            mountpoint: mountpoint(&self.name),
+            created_at: Some(rfc3339_seconds(self.created_unix_ns)),
+            status: None,
+            labels: self.labels.clone(),
+            scope: Some(models::VolumeScopeEnum::LOCAL),
+            cluster_volume: None,
+            options: self.options.clone(),
+            usage_data: None,
+        }
+    }
+}
+
+/// Where the guest keeps its contents.
+pub(crate) fn mountpoint(name: &str) -> String {
+    format!("/var/lib/coracle/data/volumes/{name}/_data")
+}

@@ -1,0 +1,292 @@
+//! Which volumes there are and who uses them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use agent_proto::v1;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+use types::ContainerId;
+
+use super::error::VolumeError;
+use super::local::{check_name, check_options};
+use super::{ANONYMOUS, LOCAL, Volume};
+use crate::agent::{QUICK, call};
+use crate::db::{Db, Kind};
+use crate::error::Error;
+use crate::mounts::{Mount, NewVolume, Source, Wanted};
+use crate::record::Record;
+use crate::time::now_unix_ns;
+
+/// As the database holds it: a volume, or a folder that the guest has yet to remove, or both.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    volume: Option<Volume>,
+    stale: bool,
+}
+
+#[derive(Default)]
+struct Table {
+    rows: BTreeMap<String, Row>,
+    users: HashMap<String, BTreeSet<ContainerId>>,
+    unreadable: HashSet<String>,
+}
+
+/// All volumes.
+pub(crate) struct Volumes {
+    db: Db,
+    /// Held until a change is stored.
+    table: Mutex<Table>,
+    /// Held while the guest removes a folder: whoever wants to use that name waits.
+    digging: Mutex<()>,
+}
+
+/// What a creation did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Made {
+    pub(crate) volume: Volume,
+    /// It was not there before.
+    pub(crate) new: bool,
+}
+
+impl Volumes {
+    /// From what the database holds.
+    pub(crate) fn load(db: Db, rows: Vec<(String, Vec<u8>)>, records: &[Record]) -> Self {
+        let mut table = Table::default();
+        for (name, json) in rows {
+            match serde_json::from_slice(&json) {
+                Ok(row) => drop(table.rows.insert(name, row)),
+                Err(cause) => {
+                    tracing::error!(volume = name, %cause, "a volume's record is unreadable");
+                    table.unreadable.insert(name);
+                }
+            }
+        }
+        for record in records {
+            for name in names(&record.mounts) {
+                table.users.entry(name.to_owned()).or_default().insert(record.id.clone());
+            }
+        }
+        Self { db, table: Mutex::new(table), digging: Mutex::new(()) }
+    }
+
+    /// Makes a volume, or finds the one of that name. An empty name is anybody's: the volume is then anonymous.
+    pub(crate) async fn create(&self, name: &str, wanted: &NewVolume) -> Result<Made, Error> {
+        let mut table = self.table.lock().await;
+        self.create_in(&mut table, name, wanted).await
+    }
+
+    async fn create_in(&self, table: &mut Table, name: &str, wanted: &NewVolume) -> Result<Made, Error> {
+        let anonymous = name.is_empty();
+        let name = if anonymous { ContainerId::random().to_string() } else { name.to_owned() };
+        if !matches!(wanted.driver.as_str(), "" | "default" | LOCAL) {
+            return Err(VolumeError::Driver { name, driver: wanted.driver.clone() }.into());
+        }
+        if table.unreadable.contains(&name) {
+            return Err(VolumeError::Unreadable(name).into());
+        }
+        let known = table.rows.get(&name).cloned().unwrap_or_default();
+        if let Some(volume) = known.volume {
+            return Ok(Made { volume, new: false });
+        }
+        check_name(&name)?;
+        check_options(&name, &wanted.options)?;
+        let mut labels = wanted.labels.clone();
+        if anonymous {
+            labels.insert(ANONYMOUS.to_owned(), String::new());
+        }
+        let created_unix_ns = now_unix_ns();
+        let volume = Volume { name: name.clone(), created_unix_ns, labels, options: wanted.options.clone() };
+        let row = Row { volume: Some(volume.clone()), stale: known.stale };
+        self.db.set(Kind::Volume, &name, &row).await?;
+        table.rows.insert(name, row);
+        Ok(Made { volume, new: true })
+    }
+
+    /// Makes what a container needs and notes that it uses it. The volumes that are new come along.
+    pub(crate) async fn acquire(
+        &self,
+        container: &ContainerId,
+        wanted: Vec<Wanted>,
+    ) -> Result<(Vec<Mount>, Vec<Volume>), Error> {
+        let mut table = self.table.lock().await;
+        let (mut mounts, mut new) = (Vec::new(), Vec::new());
+        for Wanted { mut mount, volume } in wanted {
+            if let Source::Volume { name, .. } = &mut mount.source {
+                let made = self.create_in(&mut table, name, &volume).await;
+                match made {
+                    Ok(made) => {
+                        name.clone_from(&made.volume.name);
+                        let users = table.users.entry(name.clone()).or_default();
+                        users.insert(container.clone());
+                        if made.new {
+                            new.push(made.volume);
+                        }
+                    }
+                    Err(error) => {
+                        forget_user(&mut table, &mounts, container);
+                        for volume in new.iter().filter(|volume| volume.is_anonymous()) {
+                            self.delete_row(&mut table, &volume.name).await?;
+                        }
+                        return Err(error);
+                    }
+                }
+            }
+            mounts.push(mount);
+        }
+        Ok((mounts, new))
+    }
+
+    /// The container is gone.
+    pub(crate) async fn release(&self, record: &Record) {
+        forget_user(&mut *self.table.lock().await, &record.mounts, &record.id);
+    }
+
+    /// By name.
+    pub(crate) async fn get(&self, name: &str) -> Result<Volume, VolumeError> {
+        let table = self.table.lock().await;
+        let volume = table.rows.get(name).and_then(|row| row.volume.clone());
+        volume.ok_or_else(|| VolumeError::NotFound(name.to_owned()))
+    }
+
+    /// All, by name, each with how many containers use it.
+    pub(crate) async fn all(&self) -> Vec<(Volume, usize)> {
+        let table = self.table.lock().await;
+        let volumes = table.rows.values().filter_map(|row| row.volume.clone());
+        let users = |volume: &Volume| table.users.get(&volume.name).map_or(0, BTreeSet::len);
+        volumes.map(|volume| (users(&volume), volume)).map(|(users, volume)| (volume, users)).collect()
+    }
+
+    /// Removes it here; the guest's folder is then stale.
+    pub(crate) async fn remove(&self, name: &str) -> Result<Volume, Error> {
+        let mut table = self.table.lock().await;
+        let volume = table.rows.get(name).and_then(|row| row.volume.clone());
+        let volume = volume.ok_or_else(|| VolumeError::NotFound(name.to_owned()))?;
+        if let Some(users) = table.users.get(name).filter(|users| !users.is_empty()) {
+            let users = users.iter().map(ToString::to_string).collect();
+            return Err(VolumeError::InUse { name: name.to_owned(), users }.into());
+        }
+        let row = Row { volume: None, stale: true };
+        self.db.set(Kind::Volume, name, &row).await?;
+        table.rows.insert(name.to_owned(), row);
+        Ok(volume)
+    }
+
+    /// Names of what the guest has yet to remove.
+    pub(crate) async fn stale(&self) -> Vec<String> {
+        let table = self.table.lock().await;
+        table.rows.iter().filter(|(_, row)| row.stale).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Has the guest remove the folder of a volume that was removed here; nothing happens when there is none.
+    pub(crate) async fn dig(&self, agent: &vmm::Agent, name: &str) -> Result<(), Error> {
+        let _digging = self.digging.lock().await;
+        if !self.table.lock().await.rows.get(name).is_some_and(|row| row.stale) {
+            return Ok(());
+        }
+        let request = v1::RemoveVolumeRequest { name: name.to_owned() };
+        let removed = call(QUICK, agent.grpc().remove_volume(request)).await;
+        removed.map_err(|error| error.into_error("remove the volume"))?;
+        let mut table = self.table.lock().await;
+        match table.rows.get(name).cloned() {
+            Some(row) if row.volume.is_some() => {
+                let row = Row { stale: false, ..row };
+                self.db.set(Kind::Volume, name, &row).await?;
+                table.rows.insert(name.to_owned(), row);
+            }
+            _ => self.delete_row(&mut table, name).await?,
+        }
+        Ok(())
+    }
+
+    async fn delete_row(&self, table: &mut Table, name: &str) -> Result<(), Error> {
+        self.db.delete(Kind::Volume, name).await?;
+        table.rows.remove(name);
+        Ok(())
+    }
+}
+
+fn names(mounts: &[Mount]) -> impl Iterator<Item = &str> {
+    mounts.iter().filter_map(|mount| match &mount.source {
+        Source::Volume { name, .. } => Some(name.as_str()),
+        _ => None,
+    })
+}
+
+fn forget_user(table: &mut Table, mounts: &[Mount], container: &ContainerId) {
+    for name in names(mounts) {
+        if let Some(users) = table.users.get_mut(name) {
+            users.remove(container);
+            if users.is_empty() {
+                table.users.remove(name);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(raw: &[&str]) -> Vec<Wanted> {
+        let config = bollard_stubs::models::ContainerConfig::default();
+        let host = bollard_stubs::models::HostConfig {
+            binds: Some(raw.iter().map(ToString::to_string).collect()),
+            ..Default::default()
+        };
+        struct Nobody;
+        impl crate::mounts::World for Nobody {
+            fn mounts_of(&self, _: &str) -> Result<Vec<Mount>, Error> {
+                Ok(Vec::new())
+            }
+            fn exists(&self, _: &str) -> bool {
+                false
+            }
+        }
+        crate::mounts::plan(&config, &host, &Nobody).unwrap()
+    }
+
+    #[tokio::test]
+    async fn used_volumes_stay_and_a_removed_ones_folder_is_stale() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("engine.redb");
+        let (db, _) = Db::open(&path).unwrap();
+        let volumes = Volumes::load(db.clone(), Vec::new(), &[]);
+        let mut record = crate::record::tests::record();
+        let (mounts, new) = volumes.acquire(&record.id, wanted(&["/a", "vol:/b", "vol:/c"])).await.unwrap();
+        assert_eq!((mounts.len(), new.len()), (3, 2));
+        assert!(new[0].is_anonymous() && new[0].name.len() == 64 && !new[1].is_anonymous());
+        record.mounts = mounts;
+        let text = volumes.remove("vol").await.unwrap_err().to_string();
+        assert_eq!(text, format!("remove vol: volume is in use - [{}]", record.id));
+        assert!(!volumes.create("vol", &NewVolume::default()).await.unwrap().new);
+        volumes.release(&record).await;
+        volumes.remove("vol").await.unwrap();
+        assert_eq!(volumes.get("vol").await, Err(VolumeError::NotFound("vol".to_owned())));
+        assert_eq!(volumes.stale().await, ["vol"]);
+        assert!(volumes.create("vol", &NewVolume::default()).await.unwrap().new);
+        db.close().await;
+
+        // The new volume of that name must not show the old one's folder, whatever dies in between.
+        let (db, loaded) = Db::open(&path).unwrap();
+        let volumes = Volumes::load(db, loaded.volumes, &[record]);
+        assert_eq!(volumes.stale().await, ["vol"]);
+        assert_eq!(volumes.all().await.iter().map(|(_, users)| *users).collect::<Vec<_>>(), [1, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_creation_that_fails_leaves_no_anonymous_volume() {
+        let folder = tempfile::tempdir().unwrap();
+        let (db, _) = Db::open(&folder.path().join("engine.redb")).unwrap();
+        let volumes = Volumes::load(db, Vec::new(), &[]);
+        let id = ContainerId::random();
+        let mut all = wanted(&["/a", "good:/b", "x:/c"]);
+        assert!(volumes.acquire(&id, all.clone()).await.is_err());
+        assert_eq!(volumes.all().await.iter().map(|(v, n)| (v.name.as_str(), *n)).collect::<Vec<_>>(), [("good", 0)]);
+        all.truncate(1);
+        all[0].volume.driver = "nfs".to_owned();
+        let error = volumes.acquire(&id, all).await.unwrap_err();
+        assert!(error.to_string().ends_with("plugin \"nfs\" not found"), "{error}");
+        assert_eq!(error.kind(), crate::ErrorKind::NotFound);
+    }
+}
