@@ -15,10 +15,12 @@
 
 mod error;
 mod frame;
+mod relay;
 mod served;
 
 pub use error::{code_of, status};
 pub use frame::{FrameError, read_frame, write_frame};
+pub use relay::{MAX_DATAGRAM_BYTES, read_datagram, relay, write_datagram};
 pub use served::Served;
 
 /// Messages, client and server made from `proto/agent.proto`, which documents them.
