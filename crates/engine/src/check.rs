@@ -1,7 +1,7 @@
 //! What a client asks for, made whole from the image; and a clear error for what cannot be honoured yet.
 
 use bollard_stubs::models::{
-    ContainerConfig, ContainerCreateBody, HostConfig, HostConfigIsolationEnum, HostConfigLogConfig,
+    ContainerConfig, ContainerCreateBody, HostConfig, HostConfigLogConfig,
     ImageConfig, RestartPolicy, RestartPolicyNameEnum,
 };
 use serde::Deserialize;
@@ -38,6 +38,8 @@ pub(crate) fn image_config(json: &[u8]) -> ImageConfig {
 pub(crate) fn check(body: ContainerCreateBody, image: ImageConfig) -> Result<Checked, Error> {
     let mut warnings = Vec::new();
     let mut host_config = body.host_config.clone().unwrap_or_default();
+    let exposes = body.exposed_ports.as_ref().is_some_and(|ports| !ports.is_empty());
+    modes::check(!body.hostname.as_deref().unwrap_or_default().is_empty(), exposes, &host_config)?;
     networking(&body)?;
     let asked = body.healthcheck.as_ref().and_then(|health| health.test.as_deref()).unwrap_or_default();
     if !asked.is_empty() && asked[0] != "NONE" {
@@ -145,14 +147,16 @@ fn networking(body: &ContainerCreateBody) -> Result<(), Error> {
 
 /// Each field of `HostConfig`: honoured, meaningless, or an error.
 fn host(config: &ContainerConfig, host: &mut HostConfig, warnings: &mut Vec<String>) -> Result<(), Error> {
-    modes::check(config, host)?;
     refused(host)?;
     ignored(host, warnings);
-    devices(host)?;
+    devices(host, warnings)?;
     warnings.extend(spec::check_logging(host)?);
     restart_policy(host)?;
     warnings.extend(Security::of(host.security_opt.as_deref().unwrap_or_default())?.warnings);
-    host.network_mode = Some(Network::of(config, host)?.name().to_owned());
+    host.network_mode = Some(match Network::of(config, host)? {
+        Network::Container => host.network_mode.clone().unwrap_or_default(),
+        other => other.name().to_owned(),
+    });
     if host.oom_kill_disable == Some(true) {
         warnings.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.".to_owned());
         host.oom_kill_disable = None;
@@ -189,76 +193,49 @@ fn host(config: &ContainerConfig, host: &mut HostConfig, warnings: &mut Vec<Stri
     Ok(())
 }
 
-fn lists_that_must_be_empty(host: &HostConfig) -> Result<(), Error> {
-    fn none<T: std::fmt::Debug>(field: &'static str, list: Option<&Vec<T>>) -> Result<(), Error> {
-        match list {
-            Some(list) if !list.is_empty() => Err(unsupported(field, list)),
-            _ => Ok(()),
-        }
+/// What is an error, whatever it says.
+fn refused(host: &HostConfig) -> Result<(), Error> {
+    if host.links.as_ref().is_some_and(|links| !links.is_empty()) {
+        return Err(unsupported("HostConfig.Links", &host.links));
     }
-    none("HostConfig.Devices", host.devices.as_ref())?;
-    none("HostConfig.DeviceCgroupRules", host.device_cgroup_rules.as_ref())?;
-    none("HostConfig.DeviceRequests", host.device_requests.as_ref())?;
-    none("HostConfig.Links", host.links.as_ref())?;
-    none("HostConfig.BlkioWeightDevice", host.blkio_weight_device.as_ref())?;
-    none("HostConfig.BlkioDeviceReadBps", host.blkio_device_read_bps.as_ref())?;
-    none("HostConfig.BlkioDeviceWriteBps", host.blkio_device_write_bps.as_ref())?;
-    none("HostConfig.BlkioDeviceReadIOps", host.blkio_device_read_iops.as_ref())?;
-    none("HostConfig.BlkioDeviceWriteIOps", host.blkio_device_write_iops.as_ref())?;
     if let Some(ports) = host.port_bindings.as_ref().filter(|ports| !ports.is_empty()) {
         return Err(unsupported("HostConfig.PortBindings", &ports.keys().collect::<Vec<_>>()));
     }
-    match host.storage_opt.as_ref().filter(|options| !options.is_empty()) {
-        Some(options) => Err(unsupported("HostConfig.StorageOpt", options)),
-        None => Ok(()),
+    if host.publish_all_ports == Some(true) {
+        return Err(unsupported("HostConfig.PublishAllPorts", &true));
     }
-}
-
-fn words(host: &HostConfig) -> Result<(), Error> {
-    let one_of = |field: &'static str, given: &Option<String>, known: &[&str]| {
-        let given = given.as_deref().unwrap_or_default();
-        if given.is_empty() || known.contains(&given) { Ok(()) } else { Err(unsupported(field, given)) }
+    let given = |n: Option<i64>| n.is_some_and(|n| n != 0);
+    let text = if host.storage_opt.as_ref().is_some_and(|options| !options.is_empty()) {
+        "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
+    } else if given(host.cpu_realtime_period) {
+        "Your kernel does not support CPU real-time scheduler: --cpu-rt-period"
+    } else if given(host.cpu_realtime_runtime) {
+        "Your kernel does not support CPU real-time scheduler: --cpu-rt-runtime"
+    } else if given(host.io_maximum_bandwidth) {
+        "invalid QoS settings: linux does not support Maximum IO Bandwidth"
+    } else if given(host.io_maximum_iops) {
+        "invalid QoS settings: linux does not support Maximum IO IOps"
+    } else {
+        let runtime = host.runtime.as_deref().unwrap_or_default();
+        let known = ["", "runc", "io.containerd.runc.v2", "container"];
+        let invalid = || Invalid::Runtime(runtime.to_owned()).into();
+        return if known.contains(&runtime) { Ok(()) } else { Err(invalid()) };
     };
-    one_of("HostConfig.CgroupParent", &host.cgroup_parent, &[])?;
-    one_of("HostConfig.IpcMode", &host.ipc_mode, &["private", "shareable", "none"])?;
-    one_of("HostConfig.PidMode", &host.pid_mode, &["private", "host"])?;
-    one_of("HostConfig.UTSMode", &host.uts_mode, &["private"])?;
-    one_of("HostConfig.UsernsMode", &host.userns_mode, &["host"])?;
-    one_of("HostConfig.Cgroup", &host.cgroup, &[])?;
-    let runtimes = ["runc", "io.containerd.runc.v2", "container"];
-    one_of("HostConfig.Runtime", &host.runtime, &runtimes)?;
-    let driver = host.log_config.as_ref().and_then(|log| log.typ.clone());
-    one_of("HostConfig.LogConfig.Type", &driver, &["json-file", "none"])?;
-    match host.isolation {
-        Some(HostConfigIsolationEnum::HYPERV | HostConfigIsolationEnum::PROCESS) => {
-            Err(unsupported("HostConfig.Isolation", &host.isolation))
-        }
-        _ => Ok(()),
-    }
+    Err(Invalid::Conflicting(text).into())
 }
 
-fn numbers(host: &HostConfig) -> Result<(), Error> {
-    for (field, given) in [
-        ("HostConfig.CpuRealtimePeriod", host.cpu_realtime_period),
-        ("HostConfig.CpuRealtimeRuntime", host.cpu_realtime_runtime),
-        ("HostConfig.CpuCount", host.cpu_count),
-        ("HostConfig.CpuPercent", host.cpu_percent),
-        ("HostConfig.IOMaximumIOps", host.io_maximum_iops),
-        ("HostConfig.IOMaximumBandwidth", host.io_maximum_bandwidth),
-        ("HostConfig.BlkioWeight", host.blkio_weight.map(i64::from)),
-    ] {
-        if given.is_some_and(|n| n != 0) {
-            return Err(unsupported(field, &given));
-        }
+/// What Docker on Linux takes without doing anything, and what there is one answer to.
+fn ignored(host: &HostConfig, warnings: &mut Vec<String>) {
+    let mut say = |what: &str| warnings.push(what.to_owned());
+    if host.cgroup_parent.as_ref().is_some_and(|parent| !parent.is_empty()) {
+        say("CgroupParent is ignored: all containers lie below one control group of the VM.");
     }
-    for (field, given) in
-        [("HostConfig.Init", host.init), ("HostConfig.PublishAllPorts", host.publish_all_ports)]
-    {
-        if given == Some(true) {
-            return Err(unsupported(field, &true));
-        }
+    if host.cgroup.as_ref().is_some_and(|cgroup| !cgroup.is_empty()) {
+        say("Cgroup is ignored: a container has a control group of its own.");
     }
-    Ok(())
+    if host.cpu_count.is_some_and(|n| n != 0) || host.cpu_percent.is_some_and(|n| n != 0) {
+        say("CpuCount and CpuPercent are for Windows containers and are ignored.");
+    }
 }
 
 fn restart_policy(host: &mut HostConfig) -> Result<(), Error> {

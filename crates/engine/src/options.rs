@@ -69,6 +69,8 @@ pub struct LogsOptions {
     pub until_unix_ns: i64,
     /// With the time before each line.
     pub timestamps: bool,
+    /// With the attributes that its log options name before each line.
+    pub details: bool,
     /// The last so many lines; none: all.
     pub tail: Option<u64>,
 }

@@ -213,7 +213,8 @@ impl Reader {
         if !wanted || time < request.since_unix_ns {
             return true;
         }
-        let stamp = if request.timestamps { format!("{} ", line.time) } else { String::new() };
+        let mut stamp = if request.timestamps { format!("{} ", line.time) } else { String::new() };
+        stamp.push_str(&request.details);
         if !self.tty {
             out.extend_from_slice(&shim::mux::header(stderr, stamp.len() + line.log.len()));
         }

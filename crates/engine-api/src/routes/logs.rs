@@ -24,6 +24,7 @@ async fn logs(State(api): State<Api>, Path(id): Path<String>, params: Params) ->
         since_unix_ns: params.unix_ns("since")?.unwrap_or(0),
         until_unix_ns: params.unix_ns("until")?.unwrap_or(0),
         timestamps: params.flag("timestamps"),
+        details: params.flag("details"),
         tail: tail(params.text("tail")),
     };
     if !(options.stdout || options.stderr) {

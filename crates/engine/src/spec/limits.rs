@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use agent_proto::v1;
 use bollard_stubs::models::HostConfig;
 use serde_json::{Value, json};
 
@@ -71,6 +72,9 @@ pub(super) fn resources(host: &HostConfig) -> Result<Value, Invalid> {
     }
     if let Some(limit) = positive(host.pids_limit) {
         resources["pids"] = json!({"limit": limit});
+    }
+    if let Some(weight) = host.blkio_weight.filter(|&weight| weight > 0) {
+        resources["blockIO"] = json!({"weight": weight});
     }
     Ok(resources)
 }
@@ -143,7 +147,7 @@ pub(super) fn sysctls(host: &HostConfig, network: Network) -> Result<BTreeMap<St
         "kernel.shm_rmid_forced",
     ];
     let mut sysctls = BTreeMap::new();
-    if network != Network::Host {
+    if matches!(network, Network::Bridge | Network::None) {
         // Ports below 1024 and ping without capabilities, as Docker allows in a network namespace.
         sysctls.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
         sysctls.insert("net.ipv4.ping_group_range".to_owned(), "0 2147483647".to_owned());
@@ -163,39 +167,24 @@ pub(super) fn sysctls(host: &HostConfig, network: Network) -> Result<BTreeMap<St
     Ok(sysctls)
 }
 
-/// `max-size` in bytes and `max-file`.
-pub(crate) fn log_options(host: &HostConfig) -> Result<(u64, u32), Invalid> {
-    let (mut size, mut files) = (0, 1);
-    let config = host.log_config.as_ref().and_then(|log| log.config.as_ref());
-    for (name, value) in config.into_iter().flatten() {
-        let bad = || field("HostConfig.LogConfig.Config", format!("{name}={value}"), "not understood");
-        match name.as_str() {
-            "max-size" if value == "-1" => size = 0,
-            "max-size" => size = human_size(value).ok_or_else(bad)?,
-            "max-file" => files = value.parse().ok().filter(|&n| n > 0).ok_or_else(bad)?,
-            // Blocking is how logs are written here; the others only add attributes.
-            "mode" if value == "blocking" => {}
-            _ => return Err(bad()),
-        }
-    }
-    Ok((size, files))
-}
-
-/// `10m`, `1.5 GB`: decimal, as `go-units` reads sizes.
-fn human_size(text: &str) -> Option<u64> {
-    let text = text.trim().to_ascii_lowercase();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().ok()?;
-    let factor = match text[digits..].trim() {
-        "" | "b" => 1,
-        "k" | "kb" => 1_000,
-        "m" | "mb" => 1_000_000,
-        "g" | "gb" => 1_000_000_000,
-        _ => return None,
-    };
-    number.checked_mul(factor).filter(|&bytes| bytes > 0)
-}
-
 fn field(field: &'static str, given: String, why: &'static str) -> Invalid {
     Invalid::Field { field, given, why }
+}
+
+/// Limits on devices by their paths, which mean something in the guest alone.
+pub(super) fn block(host: &HostConfig) -> Vec<v1::BlockLimit> {
+    let lists = [
+        ("read_bps", &host.blkio_device_read_bps),
+        ("write_bps", &host.blkio_device_write_bps),
+        ("read_iops", &host.blkio_device_read_iops),
+        ("write_iops", &host.blkio_device_write_iops),
+    ];
+    let limits = lists.into_iter().flat_map(|(kind, list)| {
+        list.iter().flatten().map(move |limit| v1::BlockLimit {
+            path: limit.path.clone().unwrap_or_default(),
+            kind: kind.to_owned(),
+            rate: limit.rate.and_then(|rate| u64::try_from(rate).ok()).unwrap_or(0),
+        })
+    });
+    limits.collect()
 }

@@ -4,7 +4,9 @@
 
 mod capabilities;
 mod limits;
+mod logging;
 mod mounts;
+mod profile;
 mod seccomp;
 
 use agent_proto::v1;
@@ -14,7 +16,8 @@ use serde_json::{Value, json};
 use crate::error::{Error, Invalid};
 use crate::record::Record;
 
-pub(crate) use limits::{log_options, ulimits};
+pub(crate) use limits::ulimits;
+pub(crate) use logging::{check as check_logging, details as log_details};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// QEMU's user network answers DNS here.
@@ -41,6 +44,8 @@ pub(crate) enum Network {
     Bridge,
     Host,
     None,
+    /// Another container's.
+    Container,
 }
 
 impl Network {
@@ -52,6 +57,7 @@ impl Network {
             "" | "default" | "bridge" => Ok(Self::Bridge),
             "host" => Ok(Self::Host),
             "none" => Ok(Self::None),
+            other if other.starts_with("container:") => Ok(Self::Container),
             other => Err(Error::Unsupported { field: "HostConfig.NetworkMode", given: other.to_owned() }),
         }
     }
@@ -61,16 +67,21 @@ impl Network {
             Self::Bridge => "bridge",
             Self::Host => "host",
             Self::None => "none",
+            Self::Container => "container",
         }
     }
 }
 
 /// Security options that are understood.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Security {
     seccomp_unconfined: bool,
+    /// A profile in Docker's form.
+    seccomp: Option<String>,
     no_new_privileges: bool,
     paths_unconfined: bool,
+    /// What is taken and not done.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Security {
@@ -85,6 +96,13 @@ impl Security {
                 // What there is anyway: the built-in profile; neither AppArmor nor SELinux in the guest.
                 ("seccomp", "builtin") | ("no-new-privileges", "false") => {}
                 ("apparmor", "unconfined") | ("label", "disable") => {}
+                ("seccomp", profile) if !profile.is_empty() => {
+                    profile::load(profile, &[])?;
+                    security.seccomp = Some(profile.to_owned());
+                }
+                ("label", _) => security
+                    .warnings
+                    .push(format!("Security option {option} is ignored: there is no SELinux in the VM.")),
                 _ => {
                     return Err(Error::Unsupported {
                         field: "HostConfig.SecurityOpt",
@@ -105,11 +123,6 @@ pub(crate) fn start_request(
     let spec = runtime_spec(record)?;
     let console = record.host_config.console_size.as_deref().unwrap_or_default();
     let size = |at: usize| console.get(at).and_then(|&n| u32::try_from(n).ok()).unwrap_or(0);
-    let (max_size_bytes, max_files) = log_options(&record.host_config)?;
-    let driver = match record.log_driver() {
-        "none" => v1::log_config::Driver::None,
-        _ => v1::log_config::Driver::JsonFile,
-    };
     Ok(v1::StartContainerRequest {
         container_id: record.id.to_string(),
         layers: layers.iter().map(layer).collect(),
@@ -123,12 +136,28 @@ pub(crate) fn start_request(
             tty_rows: size(0),
             tty_cols: size(1),
         }),
-        log: Some(v1::LogConfig { driver: driver.into(), max_size_bytes, max_files }),
+        log: Some(logging::config(&record.host_config)?),
         hosts: hosts(record),
         resolv_conf: resolv_conf(&record.host_config),
         hostname: format!("{}\n", hostname(record)),
+        init: record.host_config.init == Some(true),
+        devices: devices(&record.host_config),
+        device_cgroup_rules: record.host_config.device_cgroup_rules.clone().unwrap_or_default(),
+        all_devices: record.host_config.privileged == Some(true),
+        share_shm: record.host_config.ipc_mode.as_deref() == Some("shareable"),
+        block_limits: limits::block(&record.host_config),
         ..v1::StartContainerRequest::default()
     })
+}
+
+fn devices(host: &HostConfig) -> Vec<v1::Device> {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let devices = host.devices.iter().flatten().map(|device| v1::Device {
+        path_on_host: text(&device.path_on_host),
+        path_in_container: text(&device.path_in_container),
+        permissions: text(&device.cgroup_permissions),
+    });
+    devices.collect()
 }
 
 /// A layer as the agent maps it.
@@ -150,10 +179,13 @@ fn runtime_spec(record: &Record) -> Result<Value, Error> {
     let capabilities = container_capabilities(host)?;
     let own_cgroup_namespace = host.cgroupns_mode != Some(HostConfigCgroupnsModeEnum::HOST);
 
-    let mut namespaces = vec!["ipc", "uts", "mount"];
+    let mut namespaces = vec!["mount"];
     // "host" is the VM.
-    if host.pid_mode.as_deref() != Some("host") {
-        namespaces.push("pid");
+    let own_uts = host.uts_mode.as_deref() != Some("host");
+    for (kind, mode) in [("ipc", &host.ipc_mode), ("pid", &host.pid_mode), ("uts", &host.uts_mode)] {
+        if mode.as_deref() != Some("host") {
+            namespaces.push(kind);
+        }
     }
     if network != Network::Host {
         namespaces.push("network");
@@ -176,17 +208,22 @@ fn runtime_spec(record: &Record) -> Result<Value, Error> {
         linux["readonlyPaths"] = paths(&host.readonly_paths, &READONLY_PATHS);
     }
     if !privileged && !security.seccomp_unconfined {
-        linux["seccomp"] = seccomp::profile(&capabilities);
+        linux["seccomp"] = match &security.seccomp {
+            Some(own) => profile::load(own, &capabilities)?,
+            None => seccomp::profile(&capabilities),
+        };
     }
     let mut spec = json!({
         "ociVersion": "1.0.2",
         "process": process(config, host, &record.command, &environment(record), &capabilities)?,
         "root": {"path": "rootfs", "readonly": host.readonly_rootfs.unwrap_or(false)},
-        "hostname": hostname(record),
         "mounts": mounts::of(host, &record.mounts, privileged)?,
         "linux": linux,
     });
-    if let Some(domain) = config.domainname.as_deref().filter(|domain| !domain.is_empty()) {
+    if own_uts {
+        spec["hostname"] = json!(hostname(record));
+    }
+    if let Some(domain) = config.domainname.as_deref().filter(|domain| own_uts && !domain.is_empty()) {
         spec["domainname"] = json!(domain);
     }
     if let Some(annotations) = host.annotations.as_ref().filter(|a| !a.is_empty()) {
@@ -197,7 +234,6 @@ fn runtime_spec(record: &Record) -> Result<Value, Error> {
 
 /// Checks the parts of a request that only the specification's builder understands.
 pub(crate) fn check(record: &Record) -> Result<(), Error> {
-    log_options(&record.host_config)?;
     runtime_spec(record).map(drop)
 }
 

@@ -138,19 +138,3 @@ fn execs_take_user_and_directory_from_the_container() {
     assert_eq!(user, "0");
     assert_eq!(process["capabilities"]["effective"].as_array().unwrap().len(), 41);
 }
-
-#[test]
-fn log_sizes_are_decimal() {
-    let host = |config: &[(&str, &str)]| HostConfig {
-        log_config: Some(bollard_stubs::models::HostConfigLogConfig {
-            typ: None,
-            config: Some(config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()),
-        }),
-        ..HostConfig::default()
-    };
-    assert_eq!(log_options(&host(&[("max-size", "10m"), ("max-file", "3")])), Ok((10_000_000, 3)));
-    assert_eq!(log_options(&host(&[])), Ok((0, 1)));
-    for bad in [("max-size", "ten"), ("max-file", "0"), ("labels", "x")] {
-        assert!(log_options(&host(&[bad])).is_err());
-    }
-}

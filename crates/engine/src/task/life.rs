@@ -82,7 +82,9 @@ impl Task {
         let image = self.shared.images.get(&self.record.image.to_string()).await;
         let image =
             image.map_err(|_| Trouble::Failed(Error::NoSuchImage(self.record.image_name().to_owned())))?;
+        let join = crate::join::at_start(&self.shared.registry, &mut self.record).map_err(Trouble::Failed)?;
         let mut request = spec::start_request(&self.record, &image.layers).map_err(Trouble::Failed)?;
+        request.join = join;
         let mounts = crate::mounts::resolve(&self.shared, agent, &self.record).await;
         request.mounts = mounts.map_err(Trouble::Failed)?;
         let began = Instant::now();

@@ -3,6 +3,7 @@
 //! libcontainer makes nodes but does not enforce the rules of control group v2, which has no files for them: that
 //! takes an eBPF program ([`program`]), which the shim attaches before the container's program runs.
 
+mod limits;
 mod program;
 
 use std::fs;
@@ -173,6 +174,7 @@ pub(crate) fn complete(
         mounts.push(mount.build().map_err(|error| Failure::new(Code::BadSpec, error))?);
     }
     spec.set_mounts(Some(mounts));
+    limits::complete(spec, &request.block_limits)?;
     let Some(linux) = spec.linux_mut() else { return Ok(()) };
     if !devices.is_empty() {
         let mut all = linux.devices().clone().unwrap_or_default();
