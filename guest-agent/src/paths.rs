@@ -7,6 +7,7 @@
 //!   r/                     libcontainer's own state
 //!   s/<id or exec>         the shim's control socket
 //!   layers/<hex>           mounted EROFS layers
+//!   shares/<tag>           mounted folders of the host
 //!   root/                  root.erofs: mke2fs, e2fsck and their libraries
 //! /var/lib/coracle/data/   the data disk (ext4)
 //!   containers/<id>/       upper/, work/, log.json[.N]

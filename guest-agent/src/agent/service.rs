@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::agent::guest::{self, Guest};
-use crate::agent::{archive, disks, resources, stats, top};
+use crate::agent::{archive, disks, resources, shares, stats, top};
 
 /// The service over one [`Guest`].
 pub(crate) struct Service {
@@ -162,46 +162,68 @@ impl Agent for Service {
         Ok(Response::new(guest::blocking(move || Ok(archive::disk_usage(&request))).await?))
     }
 
-    async fn sync_networks(&self, _: Request<v1::SyncNetworksRequest>) -> Answer<v1::SyncNetworksReply> {
-        Err(Status::unimplemented("SyncNetworks"))
+    async fn sync_networks(
+        &self,
+        request: Request<v1::SyncNetworksRequest>,
+    ) -> Answer<v1::SyncNetworksReply> {
+        let repaired = self.guest.sync_networks(request.into_inner()).await?;
+        Ok(Response::new(v1::SyncNetworksReply { repaired }))
     }
 
-    async fn ensure_network(&self, _: Request<v1::EnsureNetworkRequest>) -> Answer<v1::EnsureNetworkReply> {
-        Err(Status::unimplemented("EnsureNetwork"))
+    async fn ensure_network(
+        &self,
+        request: Request<v1::EnsureNetworkRequest>,
+    ) -> Answer<v1::EnsureNetworkReply> {
+        self.guest.ensure_network(request.into_inner()).await?;
+        Ok(Response::new(v1::EnsureNetworkReply {}))
     }
 
-    async fn remove_network(&self, _: Request<v1::RemoveNetworkRequest>) -> Answer<v1::RemoveNetworkReply> {
-        Err(Status::unimplemented("RemoveNetwork"))
+    async fn remove_network(
+        &self,
+        request: Request<v1::RemoveNetworkRequest>,
+    ) -> Answer<v1::RemoveNetworkReply> {
+        self.guest.remove_network(request.into_inner()).await?;
+        Ok(Response::new(v1::RemoveNetworkReply {}))
     }
 
     async fn connect_endpoint(
         &self,
-        _: Request<v1::ConnectEndpointRequest>,
+        request: Request<v1::ConnectEndpointRequest>,
     ) -> Answer<v1::ConnectEndpointReply> {
-        Err(Status::unimplemented("ConnectEndpoint"))
+        self.guest.connect_endpoint(request.into_inner()).await?;
+        Ok(Response::new(v1::ConnectEndpointReply {}))
     }
 
     async fn disconnect_endpoint(
         &self,
-        _: Request<v1::DisconnectEndpointRequest>,
+        request: Request<v1::DisconnectEndpointRequest>,
     ) -> Answer<v1::DisconnectEndpointReply> {
-        Err(Status::unimplemented("DisconnectEndpoint"))
+        self.guest.disconnect_endpoint(request.into_inner()).await?;
+        Ok(Response::new(v1::DisconnectEndpointReply {}))
     }
 
     async fn remove_volume(&self, _: Request<v1::RemoveVolumeRequest>) -> Answer<v1::RemoveVolumeReply> {
         Err(Status::unimplemented("RemoveVolume"))
     }
 
-    async fn mount_share(&self, _: Request<v1::MountShareRequest>) -> Answer<v1::MountShareReply> {
-        Err(Status::unimplemented("MountShare"))
+    async fn mount_share(&self, request: Request<v1::MountShareRequest>) -> Answer<v1::MountShareReply> {
+        // The modules come with the disks.
+        self.guest.disks().await?;
+        shares::mount_share(request.into_inner()).await?;
+        Ok(Response::new(v1::MountShareReply {}))
     }
 
-    async fn unmount_share(&self, _: Request<v1::UnmountShareRequest>) -> Answer<v1::UnmountShareReply> {
-        Err(Status::unimplemented("UnmountShare"))
+    async fn unmount_share(
+        &self,
+        request: Request<v1::UnmountShareRequest>,
+    ) -> Answer<v1::UnmountShareReply> {
+        shares::unmount_share(request.into_inner().tag).await?;
+        Ok(Response::new(v1::UnmountShareReply {}))
     }
 
-    async fn notify_share(&self, _: Request<v1::NotifyShareRequest>) -> Answer<v1::NotifyShareReply> {
-        Err(Status::unimplemented("NotifyShare"))
+    async fn notify_share(&self, request: Request<v1::NotifyShareRequest>) -> Answer<v1::NotifyShareReply> {
+        let watched = shares::notify(request.into_inner()).await?;
+        Ok(Response::new(v1::NotifyShareReply { watched }))
     }
 
     async fn shutdown(&self, _: Request<v1::ShutdownRequest>) -> Answer<v1::ShutdownReply> {

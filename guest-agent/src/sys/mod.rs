@@ -7,6 +7,7 @@ pub(crate) mod mount;
 pub(crate) mod net;
 pub(crate) mod pid1;
 pub(crate) mod tenant;
+pub(crate) mod touch;
 
 use std::fs::File;
 use std::io;
