@@ -1,9 +1,8 @@
 //! The STREAM port: one connection per byte stream, opened by a `StreamOpen` frame.
 //!
 //! Output and Input go to the process's shim as file descriptors; a stream that is none is pumped through a
-//! socket pair. Logs and Dial are served here.
+//! socket pair. The others are served here.
 
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
@@ -13,18 +12,16 @@ use agent_proto::v1::error_detail::Code;
 use agent_proto::v1::{self, stream_open};
 use agent_proto::{MAX_WRITE_BYTES, read_frame, write_frame};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use transport::{Listener, Stream};
 
 use crate::agent::failure::Failure;
 use crate::agent::guest::{Guest, key};
-use crate::agent::{archive, logs};
+use crate::agent::{archive, dial, logs};
 use crate::wire::Order;
 
 /// How long the first frame may take.
 const OPEN: Duration = Duration::from_secs(10);
-/// How long a container's port may take to answer.
-const DIAL: Duration = Duration::from_secs(10);
 
 /// Serves streams until the transport is gone.
 pub(crate) async fn accept(mut streams: Listener, guest: Arc<Guest>) {
@@ -57,10 +54,10 @@ async fn serve(mut stream: Stream, guest: &Arc<Guest>) -> anyhow::Result<()> {
             }
             Err(failure) => answer(&mut stream, Some(failure)).await,
         },
-        Some(stream_open::Kind::Dial(dial)) => match connect(&dial).await {
+        Some(stream_open::Kind::Dial(port)) => match dial::connect(&port).await {
             Ok(port) => {
                 answer(&mut stream, None).await?;
-                forward(stream, port).await;
+                dial::forward(stream, port).await;
                 Ok(())
             }
             Err(failure) => answer(&mut stream, Some(failure)).await,
@@ -132,22 +129,6 @@ async fn pump(stream: Stream, socket: UnixStream, output: bool) {
     }
 }
 
-/// Carries both directions. The transport cannot close one alone, so the port's end of output ends both.
-async fn forward(stream: Stream, port: TcpStream) {
-    let (mut from_host, mut to_host) = tokio::io::split(stream);
-    let (mut from_port, mut to_port) = port.into_split();
-    let inward = async {
-        copy(&mut from_host, &mut to_port).await;
-        let _ = to_port.shutdown().await;
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        () = copy(&mut from_port, &mut to_host) => {}
-        () = inward => {}
-    }
-    let _ = to_host.shutdown().await;
-}
-
 async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) {
     let mut buffer = vec![0; MAX_WRITE_BYTES];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
@@ -155,18 +136,4 @@ async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + U
             return;
         }
     }
-}
-
-/// Connects to a container from the VM's own network namespace.
-async fn connect(dial: &v1::Dial) -> Result<TcpStream, Failure> {
-    let bad = |error: &dyn std::fmt::Display| Failure::new(Code::BadSpec, format_args!("dial: {error}"));
-    let port = u16::try_from(dial.port).map_err(|error| bad(&error))?;
-    let address: IpAddr = dial.address.parse().map_err(|error| bad(&error))?;
-    let fail = |error: &dyn std::fmt::Display| {
-        Failure::new(Code::NotFound, format_args!("port {port} of {address}: {error}"))
-    };
-    let connecting = tokio::time::timeout(DIAL, TcpStream::connect((address, port))).await;
-    let stream = connecting.map_err(|late| fail(&late))?.map_err(|error| fail(&error))?;
-    stream.set_nodelay(true).map_err(|error| fail(&error))?;
-    Ok(stream)
 }
