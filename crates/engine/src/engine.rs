@@ -5,6 +5,7 @@ mod create;
 mod execs;
 mod images;
 mod lifecycle;
+mod update;
 mod views;
 pub(crate) mod volumes;
 
@@ -91,6 +92,7 @@ impl Engine {
             graves: Mutex::new(loaded.graves.into_iter().collect::<HashSet<_>>()),
             unreadable: loaded.unreadable,
             vm_is_down: AtomicBool::new(false),
+            followed: crate::verbs::Followed::default(),
         });
         for record in loaded.records {
             if let Err(error) = shared.registry.reserve(&record.name, &record.id) {
@@ -150,7 +152,7 @@ impl Engine {
 
     /// Does `work` to its end although whoever asked may hang up: the server drops that request's future,
     /// and half a stop, half a creation must not be what is left.
-    async fn to_the_end<T: Send + 'static>(
+    pub(crate) async fn to_the_end<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
@@ -163,7 +165,12 @@ impl Engine {
         }
     }
 
-    fn find(&self, name: &str) -> Result<Handle, Error> {
+    /// What the tasks share.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Result<Handle, Error> {
         self.shared.registry.find(name)
     }
 }

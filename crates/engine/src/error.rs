@@ -125,6 +125,9 @@ pub enum Error {
     /// A folder of the host that cannot be mounted.
     #[error(transparent)]
     Share(#[from] crate::shares::Error),
+    /// One of the operations beside a container's life.
+    #[error(transparent)]
+    Refused(#[from] crate::verbs::Refusal),
     /// The engine is shutting down.
     #[error("the service is shutting down")]
     ShuttingDown,
@@ -339,6 +342,7 @@ impl Error {
             Self::Start(failure) => failure.kind,
             Self::VmOff(_) | Self::Machine(_) | Self::ShuttingDown => ErrorKind::Unavailable,
             Self::Images(error) => error.kind(),
+            Self::Refused(refusal) => refusal.kind(),
             Self::Mount(_) => ErrorKind::InvalidParameter,
             Self::Volume(error) => error.kind(),
             Self::Share(error) if error.is_the_clients() => ErrorKind::InvalidParameter,

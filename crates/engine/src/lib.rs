@@ -25,6 +25,7 @@ mod engine;
 mod error;
 mod events;
 mod exec;
+mod health;
 mod join;
 mod list;
 mod machine;
@@ -42,6 +43,7 @@ mod state;
 mod streams;
 mod task;
 mod time;
+mod verbs;
 mod volume;
 
 pub use db::DbError;
@@ -55,4 +57,5 @@ pub use options::{
     WaitCondition, WaitExit,
 };
 pub use volume::VolumeError;
+pub use verbs::Refusal;
 pub use streams::{Attached, Logs, Output, StdinError, StdinWriter};

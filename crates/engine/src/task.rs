@@ -6,6 +6,7 @@
 mod attach;
 mod life;
 mod reconcile;
+mod update;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub(crate) use attach::Pending;
 use crate::db::Db;
 use crate::error::{Error, StateConflict};
 use crate::events::Hub;
+use crate::health::{Health, Monitor, Outcome, Plan};
 use crate::machine::Machine;
 use crate::options::WaitExit;
 use crate::record::{Record, View};
@@ -50,6 +52,7 @@ pub(crate) enum Command {
     Pause(Reply),
     Unpause(Reply),
     Rename(String, Reply),
+    Update(Box<bollard_stubs::models::ContainerUpdateBody>, Reply),
     Remove {
         name: String,
         /// Its anonymous volumes too.
@@ -58,6 +61,11 @@ pub(crate) enum Command {
     },
     /// Its first process ended.
     Exited(v1::Exited),
+    /// A probe's, of the run that began then.
+    Health {
+        started_unix_ns: i64,
+        outcome: Outcome,
+    },
     /// The kernel killed one of its processes.
     Oom,
     /// A new look at the guest; `process` is what it knows of this container.
@@ -89,6 +97,8 @@ pub(crate) struct Shared {
     pub(crate) unreadable: std::collections::HashSet<types::ContainerId>,
     /// It is known that no guest runs.
     pub(crate) vm_is_down: std::sync::atomic::AtomicBool,
+    /// Who is asked for statistics.
+    pub(crate) followed: crate::verbs::Followed,
 }
 
 impl Shared {
@@ -107,6 +117,11 @@ pub(crate) struct Task {
     exits: u64,
     last: WaitExit,
     gone: bool,
+    health: Option<Health>,
+    /// The run that it is of, by its start.
+    health_of: i64,
+    /// Probes it while it runs.
+    monitor: Option<Monitor>,
     view: watch::Sender<Arc<View>>,
     commands: mpsc::Receiver<Command>,
     /// Maps and mounts ahead of the start.
@@ -130,7 +145,13 @@ impl Task {
     pub(crate) fn spawn(shared: &Arc<Shared>, record: Record) -> Handle {
         let (commands, received) = mpsc::channel(QUEUE);
         let last = WaitExit { code: record.state.exit_code(), error: None };
-        let first = Arc::new(View { record: record.clone(), exits: 0, last: last.clone(), gone: false });
+        let first = Arc::new(View {
+            record: record.clone(),
+            exits: 0,
+            last: last.clone(),
+            health: None,
+            gone: false,
+        });
         let (view, watched) = watch::channel(first);
         let handle = Handle { id: record.id.clone(), commands, view: watched };
         let task = Self {
@@ -139,6 +160,9 @@ impl Task {
             exits: 0,
             last,
             gone: false,
+            health: None,
+            health_of: 0,
+            monitor: None,
             view,
             commands: received,
             preparation: None,
@@ -158,6 +182,8 @@ impl Task {
     #[tracing::instrument(name = "container", skip_all, fields(container_id = self.record.id.short()))]
     async fn run(mut self) {
         self.resume_restart();
+        self.tend_health();
+        self.publish();
         if matches!(self.record.state, crate::state::State::Created { .. }) {
             self.prepare();
         }
@@ -199,8 +225,10 @@ impl Task {
             Command::Pause(reply) => answer(reply, self.freeze().await),
             Command::Unpause(reply) => answer(reply, self.thaw().await),
             Command::Rename(name, reply) => answer(reply, self.rename(name).await),
+            Command::Update(request, reply) => answer(reply, self.update(&request).await),
             Command::Remove { name, volumes, reply } => answer(reply, self.remove(&name, volumes).await),
             Command::Exited(exited) => self.exited(exited).await,
+            Command::Health { started_unix_ns, outcome } => self.probed(started_unix_ns, outcome),
             Command::Oom => self.event("oom", &[]),
             Command::Snapshot { boot_id, asked, process } => self.reconcile(boot_id, asked, process).await,
             Command::VmDown { reason } => self.vm_down(reason).await,
@@ -233,6 +261,7 @@ impl Task {
                 return Err(StateConflict::MarkedForRemoval.into());
             }
         }
+        self.tend_health();
         let stored = self.shared.db.put(&self.record).await;
         self.publish();
         Ok(stored?)
@@ -247,8 +276,45 @@ impl Task {
 
     fn publish(&self) {
         let view =
-            View { record: self.record.clone(), exits: self.exits, last: self.last.clone(), gone: self.gone };
+            View {
+            record: self.record.clone(),
+            exits: self.exits,
+            last: self.last.clone(),
+            health: self.health.clone(),
+            gone: self.gone,
+        };
         self.view.send_replace(Arc::new(view));
+    }
+
+    /// Probes go with the process: it has them exactly while it runs and is not frozen.
+    fn tend_health(&mut self) {
+        let crate::state::State::Running(run) = &self.record.state else {
+            self.monitor = None;
+            return;
+        };
+        let started = run.started_unix_ns;
+        if self.monitor.as_ref().is_some_and(|monitor| monitor.started_unix_ns == started) {
+            return;
+        }
+        let Some(plan) = Plan::of(&self.record.config) else { return };
+        if self.health.is_none() || self.health_of != started {
+            self.health = Some(Health::begin(self.health.take()));
+            self.health_of = started;
+        }
+        self.monitor = Some(Monitor::begin(&self.shared, &self.record.id, plan, started));
+    }
+
+    fn probed(&mut self, started_unix_ns: i64, outcome: Outcome) {
+        let (Some(health), Some(plan)) = (&mut self.health, Plan::of(&self.record.config)) else { return };
+        // It may have ended meanwhile.
+        if self.monitor.as_ref().is_none_or(|monitor| monitor.started_unix_ns != started_unix_ns) {
+            return;
+        }
+        let news = health.take(outcome, &plan, started_unix_ns);
+        self.publish();
+        if let Some(status) = news {
+            self.event(&format!("health_status: {}", status.word()), &[]);
+        }
     }
 
     fn event(&self, action: &str, more: &[(&str, String)]) {

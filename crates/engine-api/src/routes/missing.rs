@@ -28,7 +28,7 @@ const FAMILIES: &[&str] = &[
 
 /// Operations below `/containers` that Coracle lacks.
 const OF_CONTAINERS: &[&str] =
-    &["archive", "changes", "export", "stats", "top", "update", "ws", "prune", "checkpoints"];
+    &["archive", "changes", "export", "ws", "prune", "checkpoints"];
 
 /// Operations below `/images` that Coracle lacks.
 const OF_IMAGES: &[&str] = &["get", "load", "prune", "push", "search"];
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn dockers_paths_are_told_from_others() {
         for path in
-            ["/build", "/networks/create", "/containers/a/top", "/images/a/b/push", "/system/df"]
+            ["/build", "/networks/create", "/containers/a/checkpoints", "/images/a/b/push", "/system/df"]
         {
             assert!(lacking(path).is_some(), "{path}");
         }

@@ -12,7 +12,10 @@ mod lifecycle;
 mod logs;
 mod missing;
 mod pull;
+mod stats;
 mod system;
+mod top;
+mod update;
 mod volumes;
 mod wait;
 
@@ -34,6 +37,9 @@ pub(crate) fn router(api: Api) -> Router {
         .merge(attach::routes())
         .merge(exec::routes())
         .merge(fixed::routes())
+        .merge(stats::routes())
+        .merge(top::routes())
+        .merge(update::routes())
         .merge(volumes::routes())
         .merge(coracle::routes())
         .fallback(missing::answer)
