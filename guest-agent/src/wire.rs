@@ -12,6 +12,8 @@ use nix::cmsg_space;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg};
 use serde::{Deserialize, Serialize};
 
+use crate::interface::Interface;
+
 /// Longest message.
 const MAX_BYTES: usize = 64 * 1024;
 
@@ -59,6 +61,10 @@ pub(crate) struct Launch {
     pub confined: bool,
     /// For a container: the user of its first process. An exec's is in its `process.json`.
     pub uid: u32,
+    /// What its own network namespace is given before the program runs.
+    pub interfaces: Vec<Interface>,
+    /// The agent answers its questions for names.
+    pub resolver: bool,
 }
 
 /// The container's log.
@@ -75,6 +81,9 @@ pub(crate) struct Log {
 /// From the shim to the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Note {
+    /// The beside descriptor is a socket of the container's resolver, first the UDP one, then the TCP one. Both
+    /// come before the program runs.
+    Resolver,
     /// The program runs.
     Started(State),
     /// It never ran; the shim is gone.
@@ -131,6 +140,8 @@ pub(crate) enum Cause {
     NotExecutable,
     /// The working directory.
     Workdir,
+    /// An interface.
+    Network,
     /// Anything else.
     Runtime,
 }

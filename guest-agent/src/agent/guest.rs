@@ -18,6 +18,7 @@ use types::{ContainerId, ExecId};
 use crate::agent::archive::Views;
 use crate::agent::failure::Failure;
 use crate::agent::layers::{self, Layers};
+use crate::agent::net::Networks;
 use crate::agent::shims::{self, Kind, Link, Pool};
 use crate::agent::table::{Key, Table};
 use crate::agent::{bundle, cgroup, disks, join};
@@ -49,6 +50,7 @@ pub(crate) struct Guest {
     pub(crate) layers: Mutex<Layers>,
     pub(crate) shims: Pool,
     pub(crate) views: Views,
+    pub(crate) networks: Networks,
     pub(crate) ready: watch::Sender<Readiness>,
     /// Containers whose last run is being taken down behind its Collect.
     leaving: watch::Sender<HashSet<String>>,
@@ -86,6 +88,7 @@ impl Guest {
             layers: Mutex::default(),
             shims: Pool::default(),
             views: Views::default(),
+            networks: Networks::default(),
             ready: watch::Sender::default(),
             leaving: watch::Sender::default(),
         })
@@ -133,6 +136,7 @@ impl Guest {
         let started = self.start_begun(&key, request).await;
         if started.is_err() {
             self.table.abort(&key);
+            self.networks.left(&key.container);
             let guest = Arc::clone(self);
             let container = key.container.clone();
             let _ = blocking(move || guest.take_down(&container)).await;
@@ -152,14 +156,18 @@ impl Guest {
         let stdio = request.stdio.unwrap_or_default();
         let log = request.log.unwrap_or_default();
         let joined = join::find(&self.table, &request.join)?;
-        let completed = blocking(move || {
+        let (completed, prepared) = blocking(move || {
             let dir = paths::run_dir(id.as_str());
             let _ = fs::remove_file(dir.join("state.json"));
             let _ = fs::remove_file(dir.join("exit.json"));
             let root = guest.with_layers(|layers| layers.assemble(&id, &request.layers))?;
             cgroup::remove(id.as_str());
             let _ = fs::remove_dir_all(Path::new(paths::RUNTIME).join(id.as_str()));
-            bundle::write(&request, &root, &joined)
+            let completed = bundle::write(&request, &root, &joined)?;
+            if !completed.own_network && !request.endpoints.is_empty() {
+                return Err(Failure::new(Code::BadSpec, "endpoints without a network namespace"));
+            }
+            Ok((completed, guest.networks.prepare(id.as_str(), &request.endpoints)?))
         })
         .await?;
         let log = (log.driver() == v1::log_config::Driver::JsonFile).then(|| wire::Log {
@@ -173,6 +181,8 @@ impl Guest {
             own_network: completed.own_network,
             confined: completed.confined,
             uid: completed.uid,
+            interfaces: prepared.interfaces,
+            resolver: prepared.resolver,
             ..launch(key, &stdio)
         };
         self.launch(key, launch).await
@@ -262,8 +272,13 @@ impl Guest {
     ) {
         let mut pidfd = None;
         let mut running = false;
-        while let Some(note) = link.note().await {
+        while let Some((note, beside)) = link.note().await {
             match note {
+                Note::Resolver => {
+                    if let Some(socket) = beside {
+                        self.networks.arrived(&key.container, socket);
+                    }
+                }
                 Note::Started(state) => {
                     pidfd = crate::sys::pidfd_open(state.pid).ok();
                     running = true;
@@ -277,6 +292,7 @@ impl Guest {
                         Cause::NotFound => Code::CommandNotFound,
                         Cause::NotExecutable => Code::CommandNotExecutable,
                         Cause::Workdir => Code::Workdir,
+                        Cause::Network => Code::Network,
                         Cause::Runtime => Code::Unknown,
                     };
                     if let Some(told) = told.take() {
@@ -286,6 +302,9 @@ impl Guest {
                 Note::Oom => self.table.oom(&key.container),
                 Note::Exited(exit) => {
                     running = false;
+                    if key.exec.is_none() {
+                        self.networks.left(&key.container);
+                    }
                     self.table.exited(key, exit, Some(link));
                 }
             }
@@ -311,6 +330,9 @@ impl Guest {
             serde_json::to_vec(&exit).map_err(Into::into).and_then(|b| fs::write(dir.join("exit.json"), b))
         {
             tracing::warn!(%error, "exit not written");
+        }
+        if key.exec.is_none() {
+            self.networks.left(&key.container);
         }
         self.table.ended(key, was, exit, None);
     }

@@ -50,7 +50,26 @@ async fn steps(guest: &Guest) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What bridges need of the kernel. Ports have no IPv6 of their own, and what a bridge carries between its ports
+/// does not pass the rules: see `net::rules`.
+const SYSCTLS: [(&str, &str); 8] = [
+    ("ipv4/ip_forward", "1"),
+    // A router listens to no other unless it is told to.
+    ("ipv6/conf/eth0/accept_ra", "2"),
+    ("ipv6/conf/all/forwarding", "1"),
+    ("ipv6/conf/default/disable_ipv6", "1"),
+    ("ipv6/conf/default/accept_dad", "0"),
+    ("bridge/bridge-nf-call-iptables", "0"),
+    ("bridge/bridge-nf-call-ip6tables", "0"),
+    ("bridge/bridge-nf-call-arptables", "0"),
+];
+
 fn network() {
+    for (name, value) in SYSCTLS {
+        if let Err(error) = std::fs::write(format!("/proc/sys/net/{name}"), value) {
+            tracing::debug!(name, %error, "sysctl");
+        }
+    }
     if let Err(error) = net::up("lo") {
         tracing::warn!(%error, "lo");
     }

@@ -43,12 +43,12 @@ impl Link {
         }
     }
 
-    /// The next note; none when the shim is gone.
-    pub(crate) async fn note(&self) -> Option<Note> {
+    /// The next note, and what came beside it; none when the shim is gone.
+    pub(crate) async fn note(&self) -> Option<(Note, Option<OwnedFd>)> {
         loop {
             let mut ready = self.0.readable().await.ok()?;
             match ready.try_io(|socket| wire::receive::<Note>(socket.as_raw_fd())) {
-                Ok(Ok(message)) => return message.map(|(note, _)| note),
+                Ok(Ok(message)) => return message,
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "control socket of a shim");
                     return None;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use libcontainer::container::builder::ContainerBuilder;
@@ -18,11 +18,14 @@ use nix::unistd::{Uid, fchown, pipe2};
 
 use crate::agent::bundle::{CAPABILITIES, FILTER, PROFILE, SYSCTLS};
 use crate::agent::devices;
+use crate::interface::{self, Resolver};
+use crate::netlink::Socket;
+use crate::netlink::route::Namespace;
 use crate::paths;
 use crate::shim::executor::{Confinement, Filter, Program};
 use crate::shim::tenant;
 use crate::sys;
-use crate::wire::{self, Cause, Failure, Launch};
+use crate::wire::{self, Cause, Failure, Launch, Note};
 
 /// Our ends of the process's standard streams.
 #[derive(Debug, Default)]
@@ -127,12 +130,27 @@ fn place(launch: &Launch) -> io::Result<()> {
     Ok(())
 }
 
-/// Starts the process.
-pub(crate) fn launch(launch: &Launch) -> Result<Started, Failure> {
+/// Makes the container's interfaces, and the sockets of its resolver, which go to the agent.
+fn connect(launch: &Launch, host: Option<Socket>, control: &OwnedFd) -> io::Result<()> {
+    if let Some(host) = host.filter(|_| !launch.interfaces.is_empty()) {
+        interface::plug(&host, &launch.interfaces, Namespace::Pid(std::process::id()))?;
+    }
+    if launch.resolver {
+        let resolver = Resolver::open()?;
+        wire::send(control.as_raw_fd(), &Note::Resolver, Some(resolver.udp.as_fd()))?;
+        wire::send(control.as_raw_fd(), &Note::Resolver, Some(resolver.tcp.as_fd()))?;
+    }
+    Ok(())
+}
+
+/// Starts the process. `host` is a netlink socket of the VM's namespace.
+pub(crate) fn launch(launch: &Launch, host: Option<Socket>, control: &OwnedFd) -> Result<Started, Failure> {
     let filter = filter(launch).map_err(|error| runtime("filter", error))?;
     if launch.exec.is_some() {
         return tenant::start(launch, filter);
     }
+    connect(launch, host, control)
+        .map_err(|error| Failure { cause: Cause::Network, message: error.to_string() })?;
     place(launch).map_err(|error| runtime("network namespace", error))?;
     let (reports, report) = pipe2(OFlag::O_CLOEXEC).map_err(|error| runtime("pipe", error))?;
     let confinement = filter.map(|filter| confinement(launch, filter)).transpose();

@@ -63,7 +63,9 @@ fn serve() -> io::Result<()> {
     signals.add(Signal::SIGCHLD);
     signals.thread_block()?;
     let children = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    let mut host = None;
     if std::env::args().nth(2).as_deref() != Some(EXEC) {
+        host = Some(crate::netlink::Socket::route()?);
         sys::net::fresh_namespace()?;
     }
 
@@ -72,7 +74,7 @@ fn serve() -> io::Result<()> {
         Some(log) => Some(log::Writer::open(log.clone(), launch.tty)?),
         None => None,
     };
-    let started = match launch::launch(&launch) {
+    let started = match launch::launch(&launch, host, &control) {
         Ok(started) => started,
         Err(failure) => return wire::send(control.as_raw_fd(), &Note::Failed(failure), None),
     };
