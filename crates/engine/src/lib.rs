@@ -31,7 +31,9 @@ mod list;
 mod machine;
 mod mounts;
 mod names;
+mod network;
 mod options;
+mod ports;
 mod record;
 mod registry;
 mod restart;
@@ -52,10 +54,12 @@ pub use error::{Error, ErrorKind, ImagesError, Invalid, StartFailure, StateConfl
 pub use machine::{Machine, MachineError, Presence};
 pub use shares::Error as ShareError;
 pub use mounts::{Fault as MountFault, MountError};
+pub use network::NetworkError;
 pub use options::{
     AttachOptions, Counts, EventFilters, ExecStart, ListOptions, LogsOptions, RemoveOptions, StopOptions,
     WaitCondition, WaitExit,
 };
+pub use ports::{PortError, PublishOn};
 pub use volume::VolumeError;
-pub use verbs::Refusal;
+pub use verbs::{ArchiveRead, PathInfo, PutOptions, Refusal};
 pub use streams::{Attached, Logs, Output, StdinError, StdinWriter};

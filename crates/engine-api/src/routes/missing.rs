@@ -15,7 +15,6 @@ const FAMILIES: &[&str] = &[
     "configs",
     "distribution",
     "grpc",
-    "networks",
     "nodes",
     "plugins",
     "secrets",
@@ -28,7 +27,7 @@ const FAMILIES: &[&str] = &[
 
 /// Operations below `/containers` that Coracle lacks.
 const OF_CONTAINERS: &[&str] =
-    &["archive", "changes", "export", "ws", "prune", "checkpoints"];
+    &["ws", "prune", "checkpoints"];
 
 /// Operations below `/images` that Coracle lacks.
 const OF_IMAGES: &[&str] = &["get", "load", "prune", "push", "search"];

@@ -1,5 +1,6 @@
 //! The routes, one file per family, and what answers where there is none.
 
+mod archive;
 mod attach;
 mod containers;
 mod coracle;
@@ -11,6 +12,7 @@ mod info;
 mod lifecycle;
 mod logs;
 mod missing;
+mod networks;
 mod pull;
 mod stats;
 mod system;
@@ -37,7 +39,9 @@ pub(crate) fn router(api: Api) -> Router {
         .merge(attach::routes())
         .merge(exec::routes())
         .merge(fixed::routes())
+        .merge(networks::routes())
         .merge(stats::routes())
+        .merge(archive::routes())
         .merge(top::routes())
         .merge(update::routes())
         .merge(volumes::routes())

@@ -1,18 +1,18 @@
 //! What is asked of a container besides its life: what it uses, what it runs, what it changed, its files, an
 //! image of it. Nothing here changes a record but [`update`], which the container's task calls.
 
-//mod archive;
-//mod changes;
+mod archive;
+mod changes;
 //mod commit;
 //mod dockerfile;
 mod ps;
 mod refusal;
 mod stats;
-//mod tar_end;
+mod tar_end;
 mod top;
 pub(crate) mod update;
 
-//pub use archive::{ArchiveRead, PathInfo, PutOptions};
+pub use archive::{ArchiveRead, PathInfo, PutOptions};
 //pub use commit::CommitOptions;
 pub use refusal::Refusal;
 pub(crate) use stats::Followed;

@@ -60,6 +60,12 @@ pub enum Refusal {
     /// For a commit.
     #[error("You cannot commit container {0} which is Dead")]
     Dead(String),
+    /// For an export.
+    #[error("You cannot export container {0} which is Dead")]
+    ExportDead(String),
+    /// For an export.
+    #[error("You cannot export container {0} which is being removed")]
+    ExportRemoving(String),
     /// The image could not be made.
     #[error("commit of container {container}: {why}")]
     Commit {
@@ -74,7 +80,7 @@ impl Refusal {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::NoSuchPath { .. } => ErrorKind::NotFound,
-            Self::Conflict { .. } | Self::Removing(_) | Self::Dead(_) => ErrorKind::Conflict,
+            Self::Conflict { .. } | Self::Removing(_) | Self::Dead(_) | Self::ExportDead(_) | Self::ExportRemoving(_) => ErrorKind::Conflict,
             Self::Kernel { .. } | Self::Commit { .. } => ErrorKind::System,
             _ => ErrorKind::InvalidParameter,
         }

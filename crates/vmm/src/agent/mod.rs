@@ -152,13 +152,21 @@ impl Agent {
     /// # Errors
     /// [`OpenError::Refused`] with the agent's code, or why the agent could not be asked.
     pub async fn open(&self, open: v1::StreamOpen) -> Result<Stream, OpenError> {
+        self.open_told(open).await.map(|(stream, _)| stream)
+    }
+
+    /// As [`Self::open`], with what the agent said of it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_told(&self, open: v1::StreamOpen) -> Result<(Stream, v1::StreamOpened), OpenError> {
         let work = async {
             let mut stream =
                 channel::dial(&*self.inner.transport, STREAM_PORT).await.map_err(OpenError::Connect)?;
             write_frame(&mut stream, &open).await?;
             let opened: v1::StreamOpened = read_frame(&mut stream).await?;
             match opened.error {
-                None => Ok(stream),
+                None => Ok((stream, opened)),
                 Some(error) => Err(OpenError::Refused { code: error.code(), message: error.message }),
             }
         };
