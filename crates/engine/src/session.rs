@@ -87,7 +87,10 @@ async fn follow(shared: Arc<Shared>, agent: vmm::Agent) {
 
 async fn take(shared: &Arc<Shared>, agent: &vmm::Agent, asked: Instant, event: v1::Event) {
     match event.kind {
-        Some(Kind::Snapshot(snapshot)) => take_snapshot(shared, agent, asked, snapshot).await,
+        Some(Kind::Snapshot(snapshot)) => {
+            take_snapshot(shared, agent, asked, snapshot).await;
+            shared.spawn(crate::network::guest::sync(Arc::clone(shared), agent.clone()));
+        }
         Some(Kind::Exited(exited)) => take_exit(shared, agent, exited).await,
         Some(Kind::Oom(oom)) => {
             let handle = oom.container_id.parse().ok().and_then(|id| shared.registry.get(&id));
@@ -174,6 +177,8 @@ async fn clean(shared: Arc<Shared>, agent: vmm::Agent) {
     }
     crate::engine::volumes::dig_all(&shared, &agent).await;
     release_layers(&shared, &agent).await;
+    // By then, those that run have said so.
+    shared.shares.sweep_later();
 }
 
 async fn dig_owned(shared: Arc<Shared>, agent: vmm::Agent, id: ContainerId) {

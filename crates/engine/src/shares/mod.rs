@@ -33,6 +33,8 @@ use watch::Watches;
 
 /// How long a root stays plugged in after its last container: one `docker run` after the other finds it there.
 const LINGER: Duration = Duration::from_secs(3);
+/// How often it is tried: the guest may be slow to take a container's mounts down.
+const SWEEPS: usize = 5;
 
 /// Why a folder of the host cannot be mounted.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -155,18 +157,33 @@ impl Shares {
         if !self.users().give_back(container) {
             return;
         }
-        let shares = Arc::clone(self);
-        // What is still plugged in when the engine ends, the next one takes out.
+        self.sweep_later();
+    }
+
+    /// Whether it has been given something.
+    pub(crate) fn knows(&self, container: &ContainerId) -> bool {
+        self.users().knows(container)
+    }
+
+    /// Takes out what no container uses by then. What is still plugged in when the engine ends, the next one takes out.
+    pub(crate) fn sweep_later(self: &Arc<Self>) {
+        let shares = Arc::downgrade(self);
         tokio::spawn(async move {
-            tokio::time::sleep(LINGER).await;
-            shares.sweep().await;
+            for _ in 0..SWEEPS {
+                tokio::time::sleep(LINGER).await;
+                let Some(shares) = shares.upgrade() else { return };
+                if shares.sweep().await {
+                    return;
+                }
+            }
         });
     }
 
-    /// Takes out what no container uses. Also once after the engine has found its running containers again.
-    pub(crate) async fn sweep(&self) {
+    /// Whether nothing is left that no container uses.
+    async fn sweep(&self) -> bool {
         let _exclusive = self.plug.lock().await;
         let used: HashSet<PathBuf> = self.users().roots();
+        let mut clean = true;
         for share in self.machine.shares().await {
             if used.contains(&share.folder) {
                 continue;
@@ -174,10 +191,12 @@ impl Shares {
             match self.take_out(&share.tag).await {
                 Ok(()) => tracing::debug!(folder = %share.folder.display(), "no container uses it any more"),
                 Err(reason) => {
-                    tracing::warn!(folder = %share.folder.display(), reason, "it stays in the VM");
+                    clean = false;
+                    tracing::debug!(folder = %share.folder.display(), reason, "it stays in the VM");
                 }
             }
         }
+        clean
     }
 
     async fn take_out(&self, tag: &str) -> Result<(), String> {

@@ -70,6 +70,23 @@ impl Task {
     }
 
     async fn start(&mut self, agent: &vmm::Agent) -> Result<(), Trouble> {
+        let started = self.start_with(agent).await;
+        if started.is_err() {
+            self.shared.shares.release(&self.record.id);
+        }
+        started
+    }
+
+    async fn start_with(&mut self, agent: &vmm::Agent) -> Result<(), Trouble> {
+        let started = self.start_now(agent).await;
+        if started.is_err() && self.record.state.run().is_none() {
+            self.give_networks_back();
+            self.publish();
+        }
+        started
+    }
+
+    async fn start_now(&mut self, agent: &vmm::Agent) -> Result<(), Trouble> {
         let preparation = self.preparation.take();
         let prepared = async move {
             if let Some(preparation) = preparation {
@@ -83,10 +100,19 @@ impl Task {
         let image =
             image.map_err(|_| Trouble::Failed(Error::NoSuchImage(self.record.image_name().to_owned())))?;
         let join = crate::join::at_start(&self.shared.registry, &mut self.record).map_err(Trouble::Failed)?;
+        self.take_networks().await.map_err(Trouble::Failed)?;
         let mut request = spec::start_request(&self.record, &image.layers).map_err(Trouble::Failed)?;
+        self.fill_networks(&mut request);
         request.join = join;
         let mounts = crate::mounts::resolve(&self.shared, agent, &self.record).await;
         request.mounts = mounts.map_err(Trouble::Failed)?;
+        match self.shared.ports.open(&self.record).await {
+            Ok(published) => self.record.ports = published,
+            Err(error) => {
+                self.start_failed(128, error.to_string()).await;
+                return Err(Trouble::Failed(error));
+            }
+        }
         let began = Instant::now();
         match call(SLOW, agent.grpc().start_container(request)).await {
             Ok(reply) => {
@@ -99,11 +125,15 @@ impl Task {
                     started_unix_ns: reply.started_unix_ns,
                     boot_id: agent.boot_id().to_owned(),
                 };
+                self.networks_connected();
                 let stored = self.apply(Change::Started(run)).await;
                 self.event("start", &[]);
                 stored.map_err(Trouble::Failed)
             }
-            Err(CallError::Lost(message)) => Err(Trouble::NoVm(message)),
+            Err(CallError::Lost(message)) => {
+                self.unpublish().await;
+                Err(Trouble::NoVm(message))
+            }
             Err(CallError::Refused(code, message)) => {
                 let program = self.record.command.first().cloned().unwrap_or_default();
                 let failure = start_failure(code, message, &program, START_PREFIX);
@@ -118,7 +148,13 @@ impl Task {
         }
     }
 
+    pub(super) async fn unpublish(&mut self) {
+        self.shared.ports.close(&self.record.id).await;
+        self.record.ports.clear();
+    }
+
     async fn start_failed(&mut self, code: i64, text: String) {
+        self.unpublish().await;
         let failure = Failure { code, text };
         let change = Change::StartFailed { failure, at_unix_ns: now_unix_ns() };
         if let Err(error) = self.apply(change).await {
@@ -281,6 +317,7 @@ impl Task {
         }
         self.shared.registry.release(&old, &self.record.id);
         self.publish();
+        self.networks_renamed();
         self.event("rename", &[("oldName", format!("/{old}"))]);
         Ok(())
     }
@@ -321,6 +358,8 @@ impl Task {
             return;
         }
         self.gone = true;
+        let held = self.give_networks_back();
+        self.networks_disconnected(&held);
         crate::session::graves(&self.shared).insert(self.record.id.clone());
         self.shared.registry.remove(&self.record.id, &self.record.name);
         self.event("destroy", &[]);

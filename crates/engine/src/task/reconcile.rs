@@ -54,6 +54,7 @@ impl Task {
 
     /// Whether the end is stored and the guest still holds the run.
     async fn ended(&mut self, exit: Exit) -> bool {
+        self.unpublish().await;
         let attributes = [
             ("exitCode", exit.code.to_string()),
             (
@@ -64,6 +65,7 @@ impl Task {
         let keep = std::mem::take(&mut self.keep_once);
         let lost = matches!(exit.cause, Cause::Vm { .. });
         crate::engine::volumes::tell(&self.shared, &self.record, "unmount");
+        self.shared.shares.release(&self.record.id);
         for exec in self.shared.registry.execs_of(&self.record.id) {
             exec.killed();
         }
@@ -132,6 +134,7 @@ impl Task {
             None => {}
         }
         if !self.gone {
+            self.give_stale_networks_back().await;
             self.start_with_vm().await;
         }
     }
@@ -155,6 +158,12 @@ impl Task {
         };
         if self.gone {
             return;
+        }
+        if matches!(change, Change::Started(_)) {
+            match self.shared.ports.open(&self.record).await {
+                Ok(published) => self.record.ports = published,
+                Err(error) => tracing::error!(%error, "what was found running is not published"),
+            }
         }
         if let Err(error) = self.apply(change).await {
             tracing::error!(%error, "what the VM runs is not stored");
