@@ -7,8 +7,9 @@ use bollard_stubs::models::{
 use serde::Deserialize;
 
 use crate::error::{Error, Invalid};
+use crate::health;
 use crate::signal;
-use crate::spec::{self, Network, Security};
+use crate::spec::{self, Security};
 
 mod devices;
 mod modes;
@@ -40,18 +41,11 @@ pub(crate) fn check(body: ContainerCreateBody, image: ImageConfig) -> Result<Che
     let mut host_config = body.host_config.clone().unwrap_or_default();
     let exposes = body.exposed_ports.as_ref().is_some_and(|ports| !ports.is_empty());
     modes::check(!body.hostname.as_deref().unwrap_or_default().is_empty(), exposes, &host_config)?;
-    networking(&body)?;
-    let asked = body.healthcheck.as_ref().and_then(|health| health.test.as_deref()).unwrap_or_default();
-    if !asked.is_empty() && asked[0] != "NONE" {
-        return Err(unsupported("Healthcheck", &asked));
-    }
-    if image.healthcheck.as_ref().and_then(|h| h.test.as_ref()).is_some_and(|test| !test.is_empty())
-        && asked.is_empty()
-    {
-        warnings.push("The image's HEALTHCHECK is not run by Coracle yet.".to_owned());
-    }
+    crate::network::mac_conflict(&body)?;
+    health::check(body.healthcheck.as_ref())?;
     let config = merge(body, image);
-    host(&config, &mut host_config, &mut warnings)?;
+    host(&mut host_config, &mut warnings)?;
+    warnings.extend(crate::ports::check(&config, &host_config)?);
 
     let mut command = config.entrypoint.clone().unwrap_or_default();
     command.extend(config.cmd.iter().flatten().cloned());
@@ -111,7 +105,7 @@ fn merge(body: ContainerCreateBody, image: ImageConfig) -> ContainerConfig {
         stdin_once: body.stdin_once,
         env: Some(env),
         cmd,
-        healthcheck: body.healthcheck,
+        healthcheck: health::merge(body.healthcheck, image.healthcheck),
         args_escaped: body.args_escaped,
         image: body.image,
         volumes: (!volumes.is_empty()).then_some(volumes),
@@ -126,37 +120,18 @@ fn merge(body: ContainerCreateBody, image: ImageConfig) -> ContainerConfig {
     }
 }
 
-fn networking(body: &ContainerCreateBody) -> Result<(), Error> {
-    let endpoints = body.networking_config.as_ref().and_then(|config| config.endpoints_config.as_ref());
-    for (network, endpoint) in endpoints.into_iter().flatten() {
-        if !matches!(network.as_str(), "default" | "bridge" | "host" | "none") {
-            return Err(unsupported("NetworkingConfig.EndpointsConfig", network));
-        }
-        let empty = |list: &Option<Vec<String>>| list.as_ref().is_none_or(Vec::is_empty);
-        let address = endpoint.ipam_config.as_ref().is_some_and(|ipam| {
-            ipam.ipv4_address.as_ref().is_some_and(|a| !a.is_empty())
-                || ipam.ipv6_address.as_ref().is_some_and(|a| !a.is_empty())
-        });
-        let mac = endpoint.mac_address.as_ref().is_some_and(|mac| !mac.is_empty());
-        if address || mac || !empty(&endpoint.links) || !empty(&endpoint.aliases) {
-            return Err(unsupported("NetworkingConfig.EndpointsConfig", endpoint));
-        }
-    }
-    Ok(())
-}
-
 /// Each field of `HostConfig`: honoured, meaningless, or an error.
-fn host(config: &ContainerConfig, host: &mut HostConfig, warnings: &mut Vec<String>) -> Result<(), Error> {
+fn host(host: &mut HostConfig, warnings: &mut Vec<String>) -> Result<(), Error> {
     refused(host)?;
     ignored(host, warnings);
     devices(host, warnings)?;
     warnings.extend(spec::check_logging(host)?);
     restart_policy(host)?;
     warnings.extend(Security::of(host.security_opt.as_deref().unwrap_or_default())?.warnings);
-    host.network_mode = Some(match Network::of(config, host)? {
-        Network::Container => host.network_mode.clone().unwrap_or_default(),
-        other => other.name().to_owned(),
-    });
+    // As Docker, which names its default.
+    if matches!(host.network_mode.as_deref().unwrap_or_default(), "" | "default") {
+        host.network_mode = Some("bridge".to_owned());
+    }
     if host.oom_kill_disable == Some(true) {
         warnings.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.".to_owned());
         host.oom_kill_disable = None;
@@ -167,10 +142,7 @@ fn host(config: &ContainerConfig, host: &mut HostConfig, warnings: &mut Vec<Stri
     }
     for extra in host.extra_hosts.iter().flatten() {
         let address = extra.split_once([':', '=']).map(|(_, address)| address.trim_matches(['[', ']']));
-        if address == Some("host-gateway") {
-            return Err(unsupported("HostConfig.ExtraHosts", extra));
-        }
-        if address.and_then(|a| a.parse::<std::net::IpAddr>().ok()).is_none() {
+        if address != Some("host-gateway") && address.and_then(|a| a.parse::<std::net::IpAddr>().ok()).is_none() {
             let given = extra.clone();
             return Err(
                 Invalid::Field { field: "HostConfig.ExtraHosts", given, why: "not name:address" }.into()
@@ -195,15 +167,6 @@ fn host(config: &ContainerConfig, host: &mut HostConfig, warnings: &mut Vec<Stri
 
 /// What is an error, whatever it says.
 fn refused(host: &HostConfig) -> Result<(), Error> {
-    if host.links.as_ref().is_some_and(|links| !links.is_empty()) {
-        return Err(unsupported("HostConfig.Links", &host.links));
-    }
-    if let Some(ports) = host.port_bindings.as_ref().filter(|ports| !ports.is_empty()) {
-        return Err(unsupported("HostConfig.PortBindings", &ports.keys().collect::<Vec<_>>()));
-    }
-    if host.publish_all_ports == Some(true) {
-        return Err(unsupported("HostConfig.PublishAllPorts", &true));
-    }
     let given = |n: Option<i64>| n.is_some_and(|n| n != 0);
     let text = if host.storage_opt.as_ref().is_some_and(|options| !options.is_empty()) {
         "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"

@@ -5,6 +5,7 @@ mod create;
 mod execs;
 mod images;
 mod lifecycle;
+mod networks;
 mod update;
 mod views;
 pub(crate) mod volumes;
@@ -21,11 +22,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, Kind};
 use crate::error::Error;
 use crate::events::Hub;
 use crate::machine::Machine;
+use crate::network::Networks;
 use crate::options::{Counts, EventFilters};
+use crate::ports::Ports;
 use crate::registry::{Handle, Registry};
 use crate::session;
 use crate::shares::Shares;
@@ -40,6 +43,8 @@ pub struct EngineConfig {
     pub db_path: PathBuf,
     /// Folders of the host that containers may mount, with all beneath them.
     pub file_sharing: Vec<PathBuf>,
+    /// Where ports are published that name no address.
+    pub publish_on: crate::PublishOn,
 }
 
 /// Why the engine did not open.
@@ -79,16 +84,28 @@ impl Engine {
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         };
         let volumes = Volumes::load(db.clone(), loaded.volumes, &loaded.records);
+        let (registry, cancel, tracker) = (Registry::default(), CancellationToken::new(), TaskTracker::new());
+        // No network has addresses yet.
+        let place = |_: &crate::record::Record| crate::ports::Place::default();
+        let way = crate::ports::Guest::new(Arc::clone(&machine), registry.clone(), place);
+        let ports = Ports::new(config.publish_on, Arc::new(way), cancel.clone(), tracker.clone());
+        let (networks, made) = Networks::load(loaded.networks);
+        for network in made {
+            db.set(Kind::Network, &network.id, &network).await?;
+        }
         let shared = Arc::new(Shared {
             db,
+            networks,
+            network_turn: tokio::sync::Semaphore::new(1),
             volumes,
             shares,
             machine,
             images,
             events: Hub::new(),
-            registry: Registry::default(),
-            cancel: CancellationToken::new(),
-            tracker: TaskTracker::new(),
+            registry,
+            cancel,
+            tracker,
+            ports,
             graves: Mutex::new(loaded.graves.into_iter().collect::<HashSet<_>>()),
             unreadable: loaded.unreadable,
             vm_is_down: AtomicBool::new(false),
@@ -98,6 +115,7 @@ impl Engine {
             if let Err(error) = shared.registry.reserve(&record.name, &record.id) {
                 tracing::error!(%error, container_id = record.id.short(), "two containers of one name");
             }
+            shared.networks.restore(&record);
             Task::spawn(&shared, record);
         }
         shared.spawn(session::run(Arc::clone(&shared)));
@@ -168,6 +186,11 @@ impl Engine {
     /// What the tasks share.
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// For work of ours that does what users do.
+    pub(crate) fn over(shared: Arc<Shared>) -> Self {
+        Self { shared }
     }
 
     pub(crate) fn find(&self, name: &str) -> Result<Handle, Error> {

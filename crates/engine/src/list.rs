@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use types::Digest;
 
 use crate::error::Invalid;
-use crate::record::Record;
+use crate::health::Status;
+use crate::mounts::mounts_it;
+use crate::record::{Record, View};
 use crate::state::State;
 use crate::time::human;
 
@@ -22,7 +24,7 @@ pub(crate) struct Filters {
 
 impl Filters {
     pub(crate) fn parse(given: HashMap<String, Vec<String>>) -> Result<Self, Invalid> {
-        const KNOWN: [&str; 16] = [
+        const KNOWN: [&str; 15] = [
             "ancestor",
             "before",
             "exited",
@@ -38,7 +40,6 @@ impl Filters {
             "since",
             "status",
             "volume",
-            "label!",
         ];
         const STATUS: [&str; 7] =
             ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
@@ -75,33 +76,28 @@ impl Filters {
         !self.values("status").is_empty() || !self.exited.is_empty()
     }
 
-    pub(crate) fn admit(&self, record: &Record) -> bool {
+    pub(crate) fn admit(&self, view: &View) -> bool {
+        let record = &view.record;
         let any = |key: &str, test: &dyn Fn(&str) -> bool| {
             let values = self.values(key);
             values.is_empty() || values.iter().any(|value| test(value))
         };
         let labels = record.config.labels.as_ref();
-        let label = |wanted: &String| {
-            let (name, value) = wanted.split_once('=').map_or((wanted.as_str(), None), |(n, v)| (n, Some(v)));
-            let found = labels.and_then(|labels| labels.get(name));
-            found.is_some_and(|found| value.is_none_or(|value| found == value))
-        };
         let network = record.host_config.network_mode.as_deref().unwrap_or("bridge");
         let ports = record.config.exposed_ports.as_deref().unwrap_or_default();
         any("id", &|id| record.id.as_str().starts_with(id))
             && any("name", &|pattern| name_matches(&record.name, pattern))
             && any("status", &|status| record.state.word() == status)
-            && self.values("label").iter().all(label)
-            && !self.values("label!").iter().any(label)
+            && self.values("label").iter().all(|wanted| has_label(labels, wanted))
             && any("network", &|name| name == network)
-            && any("health", &|health| health == "none")
+            && any("health", &|health| {
+                view.health.as_ref().map_or("none", |its| its.status.word()) == health
+            })
             && any("is-task", &|value| matches!(value, "false" | "0"))
             && any("isolation", &|value| value == "default")
-            && any("expose", &|port| {
-                ports.iter().any(|have| have == port || have.split('/').next() == Some(port))
-            })
-            && any("publish", &|_| false)
-            && any("volume", &|wanted| crate::mounts::mounts_it(&record.mounts, wanted))
+            && any("expose", &|wanted| ports.iter().any(|have| port_fits(have, wanted)))
+            && any("publish", &|wanted| publishes(record, wanted))
+            && any("volume", &|wanted| mounts_it(&record.mounts, wanted))
             && (self.exited.is_empty()
                 || (matches!(record.state, State::Exited(_))
                     && self.exited.contains(&record.state.exit_code())))
@@ -111,25 +107,56 @@ impl Filters {
     }
 }
 
-/// Docker takes a regular expression. Here: a part of the name, with `^` and `$` for its ends.
-pub(crate) fn name_matches(name: &str, pattern: &str) -> bool {
-    let (from_start, rest) = pattern.strip_prefix('^').map_or((false, pattern), |rest| (true, rest));
-    let (to_end, rest) = rest.strip_suffix('$').map_or((false, rest), |rest| (true, rest));
-    let slashed = format!("/{name}");
-    [name, slashed.as_str()].into_iter().any(|name| match (from_start, to_end) {
-        (true, true) => name == rest,
-        (true, false) => name.starts_with(rest),
-        (false, true) => name.ends_with(rest),
-        (false, false) => name.contains(rest),
+/// Docker's `label` filters: a name, or a name and a value.
+pub(crate) fn has_label(labels: Option<&HashMap<String, String>>, wanted: &str) -> bool {
+    let (name, value) = wanted.split_once('=').map_or((wanted, None), |(name, value)| (name, Some(value)));
+    let found = labels.and_then(|labels| labels.get(name));
+    found.is_some_and(|found| value.is_none_or(|value| found == value))
+}
+
+/// `80`, `80/udp` or `80-90/tcp`; without a protocol TCP, as Docker reads it.
+fn port_fits(have: &str, wanted: &str) -> bool {
+    let split = |text: &'_ str| -> (String, String) {
+        let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        (ports.to_owned(), protocol.to_owned())
+    };
+    let ((have, have_protocol), (wanted, protocol)) = (split(have), split(wanted));
+    let (first, last) = wanted.split_once('-').unwrap_or((&wanted, &wanted));
+    let (Ok(have), Ok(first), Ok(last)) = (have.parse::<u16>(), first.parse(), last.parse()) else {
+        return false;
+    };
+    have_protocol == protocol && (first..=last).contains(&have)
+}
+
+/// By the port inside or outside.
+fn publishes(record: &Record, wanted: &str) -> bool {
+    record.host_config.port_bindings.iter().flatten().any(|(private, bindings)| {
+        let protocol = private.split_once('/').map_or("tcp", |(_, protocol)| protocol);
+        let public = bindings.iter().flatten().filter_map(|binding| binding.host_port.as_deref());
+        port_fits(private, wanted)
+            || public.filter(|port| !port.is_empty()).any(|port| port_fits(&format!("{port}/{protocol}"), wanted))
     })
 }
 
+/// Docker's: a regular expression that is found in the name, with its slash or without.
+pub(crate) fn name_matches(name: &str, pattern: &str) -> bool {
+    match regex::Regex::new(pattern) {
+        Ok(pattern) => pattern.is_match(name) || pattern.is_match(&format!("/{name}")),
+        Err(_) => false,
+    }
+}
+
 /// The Status column.
-pub(crate) fn status(record: &Record, now_unix_ns: i64) -> String {
+pub(crate) fn status(view: &View, now_unix_ns: i64) -> String {
+    let record = &view.record;
     let since = |then: i64| human(now_unix_ns - then);
     match &record.state {
         State::Created { .. } => "Created".to_owned(),
-        State::Running(run) => format!("Up {}", since(run.started_unix_ns)),
+        State::Running(run) => match view.health.as_ref().map(|health| health.status) {
+            Some(Status::Starting) => format!("Up {} (health: starting)", since(run.started_unix_ns)),
+            Some(status) => format!("Up {} ({})", since(run.started_unix_ns), status.word()),
+            None => format!("Up {}", since(run.started_unix_ns)),
+        },
         State::Paused(run) => format!("Up {} (Paused)", since(run.started_unix_ns)),
         State::Restarting(exit) => format!("Restarting ({}) {} ago", exit.code, since(exit.finished_unix_ns)),
         State::Exited(exit) => format!("Exited ({}) {} ago", exit.code, since(exit.finished_unix_ns)),
@@ -143,6 +170,10 @@ mod tests {
     use super::*;
     use crate::record::tests::record;
     use crate::state::{Cause, Exit, Run};
+
+    fn view(record: &Record) -> View {
+        View { record: record.clone(), exits: 0, last: Default::default(), health: None, gone: false }
+    }
 
     fn exited(code: i64) -> State {
         let exit =
@@ -170,7 +201,6 @@ mod tests {
             ("label", "tier", true),
             ("label", "tier=front", true),
             ("label", "tier=back", false),
-            ("label!", "tier", false),
             ("exited", "3", true),
             ("exited", "0", false),
             ("network", "bridge", true),
@@ -179,15 +209,17 @@ mod tests {
             ("health", "healthy", false),
             ("expose", "80", true),
             ("expose", "81/tcp", false),
+            ("expose", "70-90", true),
+            ("expose", "80/udp", false),
             ("ancestor", "x", false),
             ("volume", "v", false),
         ] {
             let filters = Filters::parse([(key.to_owned(), vec![value.to_owned()])].into()).unwrap();
-            assert_eq!(filters.admit(&web), expected, "{key}={value}");
+            assert_eq!(filters.admit(&view(&web)), expected, "{key}={value}");
         }
         let before = Filters { before_unix_ns: Some(web.created_unix_ns), ..Filters::default() };
-        assert!(!before.admit(&web));
-        for (key, value) in [("status", "odd"), ("exited", "x"), ("colour", "red"), ("health", "odd")] {
+        assert!(!before.admit(&view(&web)));
+        for (key, value) in [("status", "odd"), ("exited", "x"), ("colour", "red"), ("label!", "x"), ("health", "odd")] {
             assert!(Filters::parse([(key.to_owned(), vec![value.to_owned()])].into()).is_err());
         }
     }
@@ -206,7 +238,7 @@ mod tests {
             (State::Dead { exit: None, reason: String::new() }, "Dead"),
         ] {
             record.state = state;
-            assert_eq!(status(&record, now), text);
+            assert_eq!(status(&view(&record), now), text);
         }
     }
 }

@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 use types::{ContainerId, Digest};
 
 use crate::mounts::Mount;
+use crate::network::Attachment;
+use crate::health::Health;
 use crate::options::WaitExit;
+use crate::ports::Published;
 use crate::state::State;
 
 /// A container as the database holds it. `config` and `host_config` are Docker's documents: what a client
@@ -34,6 +37,12 @@ pub(crate) struct Record {
     /// Volumes, host folders and memory that it mounts.
     #[serde(default)]
     pub(crate) mounts: Vec<Mount>,
+    /// Its networks, that of its `NetworkMode` first.
+    #[serde(default)]
+    pub(crate) networks: Vec<Attachment>,
+    /// What is published while it runs.
+    #[serde(default)]
+    pub(crate) ports: Vec<Published>,
 }
 
 /// A container as its task publishes it.
@@ -44,6 +53,8 @@ pub(crate) struct View {
     pub(crate) exits: u64,
     /// How the last of them ended.
     pub(crate) last: WaitExit,
+    /// What its health checks have found; none without one.
+    pub(crate) health: Option<Health>,
     /// It does not exist any more.
     pub(crate) gone: bool,
 }
@@ -91,6 +102,8 @@ pub(crate) mod tests {
             started_unix_ns: 0,
             finished_unix_ns: 0,
             mounts: Vec::new(),
+            networks: Vec::new(),
+            ports: Vec::new(),
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod attach;
 mod life;
+mod networks;
 mod reconcile;
 mod update;
 
@@ -19,12 +20,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use attach::Pending;
+pub(crate) use networks::NetworkChange;
 
 use crate::db::Db;
 use crate::error::{Error, StateConflict};
 use crate::events::Hub;
 use crate::health::{Health, Monitor, Outcome, Plan};
 use crate::machine::Machine;
+use crate::network::Networks;
 use crate::options::WaitExit;
 use crate::record::{Record, View};
 use crate::registry::{Handle, Registry};
@@ -52,6 +55,7 @@ pub(crate) enum Command {
     Pause(Reply),
     Unpause(Reply),
     Rename(String, Reply),
+    Network(Box<NetworkChange>, Reply),
     Update(Box<bollard_stubs::models::ContainerUpdateBody>, Reply),
     Remove {
         name: String,
@@ -86,7 +90,11 @@ pub(crate) struct Shared {
     pub(crate) machine: Arc<dyn Machine>,
     pub(crate) shares: Arc<Shares>,
     pub(crate) volumes: Volumes,
+    pub(crate) networks: Networks,
+    /// One at a time tells the guest of networks.
+    pub(crate) network_turn: tokio::sync::Semaphore,
     pub(crate) images: images::Store,
+    pub(crate) ports: crate::ports::Ports,
     pub(crate) events: Hub,
     pub(crate) registry: Registry,
     pub(crate) cancel: CancellationToken,
@@ -182,6 +190,9 @@ impl Task {
     #[tracing::instrument(name = "container", skip_all, fields(container_id = self.record.id.short()))]
     async fn run(mut self) {
         self.resume_restart();
+        if self.record.state.run().is_some() {
+            self.shared.ports.reopen(&self.record).await;
+        }
         self.tend_health();
         self.publish();
         if matches!(self.record.state, crate::state::State::Created { .. }) {
@@ -225,6 +236,7 @@ impl Task {
             Command::Pause(reply) => answer(reply, self.freeze().await),
             Command::Unpause(reply) => answer(reply, self.thaw().await),
             Command::Rename(name, reply) => answer(reply, self.rename(name).await),
+            Command::Network(change, reply) => answer(reply, self.change_network(*change).await),
             Command::Update(request, reply) => answer(reply, self.update(&request).await),
             Command::Remove { name, volumes, reply } => answer(reply, self.remove(&name, volumes).await),
             Command::Exited(exited) => self.exited(exited).await,
@@ -262,8 +274,13 @@ impl Task {
             }
         }
         self.tend_health();
+        let held = match self.record.state.run() {
+            Some(_) => Vec::new(),
+            None => self.give_networks_back(),
+        };
         let stored = self.shared.db.put(&self.record).await;
         self.publish();
+        self.networks_disconnected(&held);
         Ok(stored?)
     }
 

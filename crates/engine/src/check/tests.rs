@@ -1,6 +1,5 @@
-use bollard_stubs::models::HealthConfig;
-
 use super::*;
+use crate::ErrorKind;
 
 fn own(words: &[&str]) -> Option<Vec<String>> {
     Some(words.iter().map(ToString::to_string).collect())
@@ -46,37 +45,34 @@ fn the_image_fills_in() {
 #[test]
 fn what_cannot_be_honoured_is_named() {
     type Change = fn(&mut HostConfig);
-    let table: [(&str, Change); 16] = [
-        ("HostConfig.PortBindings", |host| host.port_bindings = Some([("80/tcp".to_owned(), None)].into())),
-        ("HostConfig.PublishAllPorts", |host| host.publish_all_ports = Some(true)),
-        ("HostConfig.NetworkMode", |host| host.network_mode = Some("mynet".into())),
-        ("HostConfig.Devices", |host| host.devices = Some(vec![Default::default()])),
-        ("HostConfig.PidMode", |host| host.pid_mode = Some("container:a".into())),
-        ("HostConfig.IpcMode", |host| host.ipc_mode = Some("host".into())),
-        ("HostConfig.Init", |host| host.init = Some(true)),
-        ("HostConfig.Runtime", |host| host.runtime = Some("vm".into())),
-        ("HostConfig.Links", |host| host.links = own(&["other"])),
-        ("HostConfig.SecurityOpt", |host| host.security_opt = own(&["apparmor=strict"])),
-        ("HostConfig.ExtraHosts", |host| host.extra_hosts = own(&["gw:host-gateway"])),
-        ("HostConfig.LogConfig.Type", |host| {
+    let (missing, invalid) = (ErrorKind::NotImplemented, ErrorKind::InvalidParameter);
+    let table: [(&str, ErrorKind, Change); 13] = [
+        ("HostConfig.PortBindings", missing, |host| {
+            host.port_bindings = Some([("80/tcp".to_owned(), None)].into());
+        }),
+        ("HostConfig.PublishAllPorts", missing, |host| host.publish_all_ports = Some(true)),
+        ("HostConfig.NetworkMode", missing, |host| host.network_mode = Some("mynet".into())),
+        ("invalid PID mode", invalid, |host| host.pid_mode = Some("odd".into())),
+        ("invalid IPC mode", invalid, |host| host.ipc_mode = Some("odd".into())),
+        ("invalid device cgroup rule", invalid, |host| host.device_cgroup_rules = own(&["x"])),
+        ("unknown or invalid runtime name: vm", invalid, |host| host.runtime = Some("vm".into())),
+        ("HostConfig.Links", missing, |host| host.links = own(&["other"])),
+        ("HostConfig.SecurityOpt", missing, |host| host.security_opt = own(&["apparmor=strict"])),
+        ("Decoding seccomp profile", invalid, |host| host.security_opt = own(&["seccomp={"])),
+        ("HostConfig.ExtraHosts", missing, |host| host.extra_hosts = own(&["gw:host-gateway"])),
+        ("logger: no log driver named 'syslog'", invalid, |host| {
             host.log_config = Some(HostConfigLogConfig { typ: Some("syslog".into()), config: None });
         }),
-        ("HostConfig.CpuRealtimePeriod", |host| host.cpu_realtime_period = Some(1)),
+        ("Your kernel does not support CPU real-time", invalid, |host| host.cpu_realtime_period = Some(1)),
     ];
-    for (field, change) in table {
+    for (text, kind, change) in table {
         let mut host_config = HostConfig::default();
         change(&mut host_config);
         let body = ContainerCreateBody { host_config: Some(host_config), ..Default::default() };
         let error = check(body, image()).unwrap_err();
-        assert!(error.to_string().starts_with(field), "{error}");
-        assert_eq!(error.kind(), crate::ErrorKind::NotImplemented);
+        assert!(error.to_string().starts_with(text), "{error}");
+        assert_eq!(error.kind(), kind, "{text}");
     }
-    let health = HealthConfig { test: own(&["CMD", "true"]), ..Default::default() };
-    let body = ContainerCreateBody { healthcheck: Some(health.clone()), ..Default::default() };
-    assert!(check(body, image()).is_err());
-    // The image's own is only warned of: most images would not start otherwise.
-    let from = ImageConfig { healthcheck: Some(health), ..image() };
-    assert_eq!(check(ContainerCreateBody::default(), from).unwrap().warnings.len(), 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bollard_stubs::models::{
     ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary,
     ContainerSummaryHostConfig, ContainerSummaryNetworkSettings, ContainerSummaryStateEnum, DriverData,
-    EndpointSettings, NetworkSettings, PortSummary, PortSummaryTypeEnum,
+    NetworkSettings,
 };
 
 use super::Engine;
@@ -14,7 +14,7 @@ use crate::exec::ExecState;
 use crate::list::{Filters, status};
 use crate::mounts::mount_points;
 use crate::options::ListOptions;
-use crate::record::Record;
+use crate::record::{Record, View};
 use crate::state::State;
 use crate::time::{NEVER, now_unix_ns, rfc3339};
 
@@ -40,7 +40,7 @@ impl Engine {
         let all = options.all || options.limit.is_some() || filters.implies_all();
         let mut views: Vec<_> = self.shared.registry.all().iter().map(crate::registry::Handle::now).collect();
         views.retain(|view| {
-            !view.gone && (all || view.record.state.is_active()) && filters.admit(&view.record)
+            !view.gone && (all || view.record.state.is_active()) && filters.admit(view)
         });
         views.sort_by_key(|view| std::cmp::Reverse(view.record.created_unix_ns));
         views.truncate(options.limit.unwrap_or(usize::MAX));
@@ -48,12 +48,13 @@ impl Engine {
         let mut summaries = Vec::with_capacity(views.len());
         for view in views {
             let size = if options.size { self.image_size(&view.record).await } else { None };
-            summaries.push(self.summary(&view.record, now, size).await);
+            summaries.push(self.summary(&view, now, size).await);
         }
         Ok(summaries)
     }
 
-    async fn summary(&self, record: &Record, now: i64, size: Option<i64>) -> ContainerSummary {
+    async fn summary(&self, view: &View, now: i64, size: Option<i64>) -> ContainerSummary {
+        let record = &view.record;
         // A name that has moved on to another image would mislead.
         let named = self.shared.images.get(record.image_name()).await;
         let image = match named {
@@ -68,19 +69,19 @@ impl Engine {
             image_manifest_descriptor: None,
             command: Some(record.command.join(" ")),
             created: Some(record.created_unix_ns / 1_000_000_000),
-            ports: Some(ports(record)),
+            ports: Some(crate::ports::summary(record)),
             size_rw: None,
             size_root_fs: size,
             labels: Some(record.config.labels.clone().unwrap_or_default()),
             state: Some(summary_state(&record.state)),
-            status: Some(status(record, now)),
+            status: Some(status(view, now)),
             host_config: Some(ContainerSummaryHostConfig {
                 network_mode: record.host_config.network_mode.clone(),
                 annotations: record.host_config.annotations.clone(),
             }),
-            network_settings: Some(ContainerSummaryNetworkSettings { networks: Some(networks(record)) }),
+            network_settings: Some(ContainerSummaryNetworkSettings { networks: Some(crate::network::settings(record)) }),
             mounts: Some(mount_points(&record.mounts)),
-            health: None,
+            health: Some(crate::health::summary(view.health.as_ref())),
         }
     }
 
@@ -109,7 +110,7 @@ impl Engine {
             created: Some(rfc3339(record.created_unix_ns)),
             path: command.next(),
             args: Some(command.collect()),
-            state: Some(state(record)),
+            state: Some(state(&view)),
             image: Some(record.image.to_string()),
             resolv_conf_path: Some(format!("{beside}/resolv.conf")),
             hostname_path: Some(format!("{beside}/hostname")),
@@ -135,10 +136,10 @@ impl Engine {
             mounts: Some(mount_points(&record.mounts)),
             config: Some(record.config.clone()),
             network_settings: Some(NetworkSettings {
-                sandbox_id: Some(String::new()),
-                sandbox_key: Some(String::new()),
-                ports: Some(HashMap::new()),
-                networks: Some(networks(record)),
+                sandbox_id: Some(crate::network::sandbox(record).0),
+                sandbox_key: Some(crate::network::sandbox(record).1),
+                ports: Some(crate::ports::map(record)),
+                networks: Some(crate::network::settings(record)),
             }),
         })
     }
@@ -150,7 +151,8 @@ impl Engine {
     }
 }
 
-fn state(record: &Record) -> ContainerState {
+fn state(view: &View) -> ContainerState {
+    let record = &view.record;
     let state = &record.state;
     let exit = state.exit();
     ContainerState {
@@ -176,7 +178,7 @@ fn state(record: &Record) -> ContainerState {
             0 => NEVER.to_owned(),
             at => rfc3339(at),
         }),
-        health: None,
+        health: view.health.as_ref().map(crate::health::Health::told),
     }
 }
 
@@ -190,43 +192,4 @@ fn summary_state(state: &State) -> ContainerSummaryStateEnum {
         State::Removing(_) => ContainerSummaryStateEnum::REMOVING,
         State::Dead { .. } => ContainerSummaryStateEnum::DEAD,
     }
-}
-
-/// Exposed ones, while it runs; none is published yet.
-fn ports(record: &Record) -> Vec<PortSummary> {
-    if record.state.run().is_none() {
-        return Vec::new();
-    }
-    let exposed = record.config.exposed_ports.iter().flatten();
-    exposed
-        .filter_map(|port| {
-            let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
-            Some(PortSummary {
-                private_port: number.parse().ok()?,
-                typ: Some(match protocol {
-                    "udp" => PortSummaryTypeEnum::UDP,
-                    "sctp" => PortSummaryTypeEnum::SCTP,
-                    _ => PortSummaryTypeEnum::TCP,
-                }),
-                ..PortSummary::default()
-            })
-        })
-        .collect()
-}
-
-fn networks(record: &Record) -> HashMap<String, EndpointSettings> {
-    let name = record.host_config.network_mode.clone().unwrap_or_else(|| "bridge".to_owned());
-    let endpoint = EndpointSettings {
-        mac_address: Some(String::new()),
-        network_id: Some(String::new()),
-        endpoint_id: Some(String::new()),
-        gateway: Some(String::new()),
-        ip_address: Some(String::new()),
-        ip_prefix_len: Some(0),
-        ipv6_gateway: Some(String::new()),
-        global_ipv6_address: Some(String::new()),
-        global_ipv6_prefix_len: Some(0),
-        ..EndpointSettings::default()
-    };
-    HashMap::from([(name, endpoint)])
 }

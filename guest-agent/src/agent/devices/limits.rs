@@ -33,7 +33,9 @@ pub(super) fn complete(spec: &mut Spec, limits: &[v1::BlockLimit]) -> Result<(),
     let mut resources = linux.resources().clone().unwrap_or_default();
     let mut block = resources.block_io().clone().unwrap_or_default();
     let group = Path::new(paths::CONTAINERS_CGROUP);
-    if block.weight().is_some() && !["io.bfq.weight", "io.weight"].iter().any(|file| group.join(file).exists()) {
+    if block.weight().is_some()
+        && !["io.bfq.weight", "io.weight"].iter().any(|file| group.join(file).exists())
+    {
         tracing::info!("this kernel has no weights of block devices");
         block.set_weight(None);
     }
