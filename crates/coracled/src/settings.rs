@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) insecure_registries: Vec<String>,
     /// Folders that containers may mount, with all beneath them; the user's home, unless said otherwise.
     pub(crate) file_sharing: Option<Vec<PathBuf>>,
+    /// Where ports are published that name no address: `localhost`, `all`.
+    pub(crate) publish_on: engine::PublishOn,
     /// What is logged: `info`, `debug`, `info,engine=debug`, ….
     pub(crate) log: Option<String>,
 }

@@ -9,6 +9,8 @@ pub enum ErrorKind {
     InvalidParameter,
     /// 404
     NotFound,
+    /// 403
+    Forbidden,
     /// 409
     Conflict,
     /// 304
@@ -110,6 +112,9 @@ pub enum Error {
     /// The log driver keeps nothing.
     #[error("configured logging driver does not support reading")]
     LogsUnreadable,
+    /// A port cannot be published.
+    #[error(transparent)]
+    Ports(#[from] crate::ports::PortError),
     /// The database did not take a change.
     #[error(transparent)]
     Database(#[from] crate::db::DbError),
@@ -119,6 +124,9 @@ pub enum Error {
     /// A mount that cannot be.
     #[error("{0}")]
     Mount(#[from] crate::mounts::MountError),
+    /// A network or an endpoint.
+    #[error(transparent)]
+    Network(#[from] crate::network::NetworkError),
     /// A volume.
     #[error(transparent)]
     Volume(#[from] crate::volume::VolumeError),
@@ -340,10 +348,12 @@ impl Error {
             Self::NameInUse { .. } | Self::State(_) | Self::ImageConflict(_) => ErrorKind::Conflict,
             Self::NotModified(..) => ErrorKind::NotModified,
             Self::Start(failure) => failure.kind,
+            Self::Ports(error) => error.kind(),
             Self::VmOff(_) | Self::Machine(_) | Self::ShuttingDown => ErrorKind::Unavailable,
             Self::Images(error) => error.kind(),
             Self::Refused(refusal) => refusal.kind(),
             Self::Mount(_) => ErrorKind::InvalidParameter,
+            Self::Network(error) => error.kind(),
             Self::Volume(error) => error.kind(),
             Self::Share(error) if error.is_the_clients() => ErrorKind::InvalidParameter,
             Self::Share(_) => ErrorKind::System,

@@ -28,7 +28,11 @@ impl Engine {
         let image_name = body.image.clone().filter(|image| !image.is_empty()).ok_or(Invalid::NoImage)?;
         let image = self.shared.images.get(&image_name).await.map_err(not_found)?;
         fits(&image, &image_name, platform)?;
+        let asked = body.networking_config.as_ref().and_then(|config| config.endpoints_config.clone());
         let checked = check(body, image_config(&image.config_json))?;
+        let find = |name: &str| self.shared.networks.find(name).ok();
+        let asked = asked.unwrap_or_default();
+        let networks = crate::network::attachments(&checked.config, &checked.host_config, asked, find)?;
         let id = ContainerId::random();
         let mut record = Record {
             id: id.clone(),
@@ -44,6 +48,8 @@ impl Engine {
             started_unix_ns: 0,
             finished_unix_ns: 0,
             mounts: Vec::new(),
+            networks,
+            ports: Vec::new(),
         };
         if record.config.hostname.as_deref().unwrap_or_default().is_empty() {
             record.config.hostname = Some(id.short().to_owned());

@@ -148,7 +148,7 @@ pub fn body(program: &str, host: HostConfig) -> ContainerCreateBody {
 }
 
 async fn open(home: &std::path::Path, store: &images::Store, machine: &Arc<FakeMachine>) -> Engine {
-    let config = EngineConfig { db_path: home.join("db/engine.redb"), file_sharing: Vec::new() };
+    let config = EngineConfig { db_path: home.join("db/engine.redb"), file_sharing: Vec::new(), publish_on: engine::PublishOn::default() };
     Engine::open(config, store.clone(), Arc::clone(machine) as Arc<dyn Machine>).await.unwrap()
 }
 

@@ -1,0 +1,81 @@
+//! The way to a container's port.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use agent_proto::v1::{Dial, StreamOpen, stream_open};
+use async_trait::async_trait;
+use transport::Stream;
+use types::ContainerId;
+
+use super::binding::{Port, Protocol};
+use crate::machine::Machine;
+use crate::record::Record;
+use crate::registry::Registry;
+
+/// Why a container's port is not reached.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialError {
+    #[error("the VM is off")]
+    VmOff,
+    #[error("the container has no address")]
+    NoAddress,
+    #[error(transparent)]
+    Open(#[from] vmm::OpenError),
+}
+
+/// Who connects to containers.
+#[async_trait]
+pub(crate) trait Way: Send + Sync {
+    /// Where it is.
+    fn place(&self, record: &Record) -> Place;
+    /// A stream as `Dial` carries it.
+    async fn dial(&self, container: &ContainerId, port: Port) -> Result<Stream, DialError>;
+}
+
+/// Where a container is, as its networks say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// That its ports are reached at.
+    pub(crate) address: Option<IpAddr>,
+    /// Id of the endpoint with that address.
+    pub(crate) endpoint_id: Option<String>,
+    /// Where its network wants ports published that name no address.
+    pub(crate) host_binding: Option<IpAddr>,
+}
+
+type PlaceOf = Box<dyn Fn(&Record) -> Place + Send + Sync>;
+
+/// Through the guest's agent.
+pub(crate) struct Guest {
+    machine: Arc<dyn Machine>,
+    registry: Registry,
+    place: PlaceOf,
+}
+
+impl Guest {
+    pub(crate) fn new(
+        machine: Arc<dyn Machine>,
+        registry: Registry,
+        place: impl Fn(&Record) -> Place + Send + Sync + 'static,
+    ) -> Self {
+        Self { machine, registry, place: Box::new(place) }
+    }
+}
+
+#[async_trait]
+impl Way for Guest {
+    fn place(&self, record: &Record) -> Place {
+        (self.place)(record)
+    }
+
+    async fn dial(&self, container: &ContainerId, port: Port) -> Result<Stream, DialError> {
+        let agent = self.machine.agent().ok_or(DialError::VmOff)?;
+        // Looked up each time: networks come and go while it runs.
+        let view = self.registry.get(container).map(|handle| handle.now());
+        let address = view.and_then(|view| self.place(&view.record).address).ok_or(DialError::NoAddress)?;
+        let address = address.to_string();
+        let dial = Dial { address, port: port.number.into(), udp: port.protocol == Protocol::Udp };
+        Ok(agent.open(StreamOpen { kind: Some(stream_open::Kind::Dial(dial)) }).await?)
+    }
+}
