@@ -6,11 +6,13 @@
 //!   x/<exec>/              one exec: process.json, state.json, exit.json
 //!   r/                     libcontainer's own state
 //!   s/<id or exec>         the shim's control socket
+//!   v/, m/                 see agent::volumes
 //!   layers/<hex>           mounted EROFS layers
 //!   shares/<tag>           mounted folders of the host
 //!   root/                  root.erofs: mke2fs, e2fsck and their libraries
 //! /var/lib/coracle/data/   the data disk (ext4)
 //!   containers/<id>/       upper/, work/, log.json[.N]
+//!   volumes/<name>/        see agent::volumes
 //!   trash/                 what is being deleted
 //! ```
 

@@ -15,7 +15,7 @@ use oci_spec::runtime::{LinuxNamespaceType, MountBuilder, Process, RootBuilder, 
 
 use crate::agent::failure::Failure;
 use crate::agent::user::{self, User, open_beneath};
-use crate::agent::{devices, filter, join};
+use crate::agent::{devices, filter, join, volumes};
 use crate::paths;
 
 /// What the shim must know about a completed spec.
@@ -169,6 +169,10 @@ pub(crate) fn write(
     let user = find_user(&root, &request.user, &request.group_add)?;
     let tty = request.stdio.as_ref().is_some_and(|stdio| stdio.tty);
     let completed = complete(&mut spec, id, rootfs, &user, tty)?;
+    if let Some(process) = spec.process() {
+        make_workdir(&root, process.cwd(), &user)?;
+    }
+    volumes::complete(&mut spec, request, &root)?;
     for (name, text) in
         [("hosts", &request.hosts), ("resolv.conf", &request.resolv_conf), ("hostname", &request.hostname)]
     {
@@ -182,9 +186,6 @@ pub(crate) fn write(
         put_network_sysctls_aside(&mut spec, &dir)?;
     }
     let confined = confine(&mut spec, &dir)?;
-    if let Some(process) = spec.process() {
-        make_workdir(&root, process.cwd(), &user)?;
-    }
     fs::write(dir.join("config.json"), serde_json::to_vec(&spec).map_err(|e| bad("runtime spec", e))?)
         .map_err(io)?;
     Ok(Completed { confined, ..completed })

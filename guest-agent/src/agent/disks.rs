@@ -125,8 +125,11 @@ fn inspect(head: &[u8]) -> Content {
         let state = u16_at(SUPERBLOCK + 0x3a);
         let block_bytes = 1024u64 << u32_at(SUPERBLOCK + 0x18).min(6);
         let blocks = u64::from(u32_at(SUPERBLOCK + 4)) | u64::from(u32_at(SUPERBLOCK + 0x150)) << 32;
-        // Valid, and no error noted. A journal to replay is the mount's own work.
-        return Content::Ext4 { clean: state & 3 == 1, size_bytes: blocks * block_bytes, block_bytes };
+        const RECOVER: u32 = 4;
+        let journal_is_empty = u32_at(SUPERBLOCK + 0x60) & RECOVER == 0;
+        // Valid, no error noted, and unmounted.
+        let clean = state & 3 == 1 && journal_is_empty;
+        return Content::Ext4 { clean, size_bytes: blocks * block_bytes, block_bytes };
     }
     if head.iter().all(|&byte| byte == 0) { Content::Empty } else { Content::Foreign }
 }
@@ -144,8 +147,7 @@ pub(crate) fn mount_data(device: &Path) -> Result<(), DiskError> {
         Content::Empty => format(device)?,
         Content::Foreign => return Err(DiskError::Foreign),
         Content::Ext4 { clean: false, .. } => {
-            tracing::warn!("checking the data disk");
-            run_tool("/usr/sbin/e2fsck", &["-y", "-f"], device)?;
+            repair(device)?;
         }
         Content::Ext4 { .. } => {}
     }
@@ -161,10 +163,26 @@ pub(crate) fn mount_data(device: &Path) -> Result<(), DiskError> {
             step("grow the data disk", sys::resize_ext4(&root, device_bytes / block_bytes))?;
         }
     }
-    for dir in ["containers", "trash"] {
+    for dir in ["containers", "volumes", "trash"] {
         step("folders of the data disk", fs::create_dir_all(Path::new(paths::DATA).join(dir)))?;
     }
     Ok(())
+}
+
+/// Replays the journal, and mends what that leaves broken.
+fn repair(device: &Path) -> Result<(), DiskError> {
+    match run_tool("/usr/sbin/e2fsck", &["-p"], device) {
+        Ok(code) => {
+            tracing::warn!(code, "the data disk was not unmounted; e2fsck has checked it");
+            Ok(())
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the data disk needs repair");
+            let code = run_tool("/usr/sbin/e2fsck", &["-y", "-f"], device)?;
+            tracing::warn!(code, "e2fsck has repaired the data disk");
+            Ok(())
+        }
+    }
 }
 
 fn format(device: &Path) -> Result<(), DiskError> {
@@ -200,10 +218,16 @@ pub(crate) fn usage() -> (u64, u64) {
 /// Deletes what RemoveContainer has put aside; what a power cut has left, too.
 pub(crate) fn empty_trash() {
     let trash = Path::new(paths::DATA).join("trash");
+    let mut deleted = false;
     for entry in fs::read_dir(trash).into_iter().flatten().flatten() {
         if let Err(error) = fs::remove_dir_all(entry.path()) {
             tracing::warn!(path = %entry.path().display(), %error, "not deleted");
         }
+        deleted = true;
+    }
+    // The host gets the room back with the journal's next commit, which need not wait for its turn.
+    if deleted && let Ok(disk) = File::open(paths::DATA) {
+        let _ = nix::unistd::syncfs(&disk);
     }
 }
 
@@ -234,6 +258,9 @@ mod tests {
         head[1024 + 0x3a] = 1;
         let wanted = Content::Ext4 { clean: true, size_bytes: 40960, block_bytes: 4096 };
         assert_eq!(inspect(&head), wanted);
+        head[1024 + 0x60] = 4;
+        assert!(matches!(inspect(&head), Content::Ext4 { clean: false, .. }));
+        head[1024 + 0x60] = 0;
         head[1024 + 0x3a] = 3;
         assert!(matches!(inspect(&head), Content::Ext4 { clean: false, .. }));
     }

@@ -21,7 +21,7 @@ use crate::agent::layers::{self, Layers};
 use crate::agent::net::Networks;
 use crate::agent::shims::{self, Kind, Link, Pool};
 use crate::agent::table::{Key, Table};
-use crate::agent::{bundle, cgroup, disks, join};
+use crate::agent::{bundle, cgroup, disks, join, volumes};
 use crate::clock::unix_ns;
 use crate::paths;
 use crate::wire::{self, Cause, Exit, Launch, Note, Order, State};
@@ -185,7 +185,20 @@ impl Guest {
             resolver: prepared.resolver,
             ..launch(key, &stdio)
         };
-        self.launch(key, launch).await
+        let started = self.launch(key, launch).await;
+        // The container's mounts are its own by now.
+        let container = key.container.clone();
+        drop(tokio::task::spawn_blocking(move || volumes::unpin(&container)));
+        started
+    }
+
+    /// Removes a volume's folder; its deletion goes on behind the answer.
+    pub(crate) async fn remove_volume(&self, name: String) -> Result<(), Failure> {
+        self.disks().await?;
+        if blocking(move || volumes::remove(&name)).await? {
+            tokio::task::spawn_blocking(disks::empty_trash);
+        }
+        Ok(())
     }
 
     pub(crate) async fn exec(self: &Arc<Self>, request: v1::StartExecRequest) -> Result<State, Failure> {
@@ -347,6 +360,7 @@ impl Guest {
         let _ = fs::remove_dir_all(Path::new(paths::RUNTIME).join(container));
         layers::dismantle(&id)?;
         self.with_layers(|layers| layers.forget(&id));
+        volumes::release(container);
         match fs::remove_dir_all(paths::run_dir(container)) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),

@@ -30,6 +30,7 @@ mod streams;
 mod table;
 mod top;
 mod user;
+mod volumes;
 
 use std::process::ExitCode;
 use std::sync::Arc;

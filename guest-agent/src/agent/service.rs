@@ -202,8 +202,9 @@ impl Agent for Service {
         Ok(Response::new(v1::DisconnectEndpointReply {}))
     }
 
-    async fn remove_volume(&self, _: Request<v1::RemoveVolumeRequest>) -> Answer<v1::RemoveVolumeReply> {
-        Err(Status::unimplemented("RemoveVolume"))
+    async fn remove_volume(&self, request: Request<v1::RemoveVolumeRequest>) -> Answer<v1::RemoveVolumeReply> {
+        self.guest.remove_volume(request.into_inner().name).await?;
+        Ok(Response::new(v1::RemoveVolumeReply {}))
     }
 
     async fn mount_share(&self, request: Request<v1::MountShareRequest>) -> Answer<v1::MountShareReply> {

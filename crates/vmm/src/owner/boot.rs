@@ -349,7 +349,8 @@ pub(crate) fn choose_transport(hypervisor: &dyn Hypervisor, choice: Choice<Kind>
     }
 }
 
-/// Makes what the VM writes to: sparse files of their full size.
+/// Makes what the VM writes to: sparse files of their full size. One that is to be larger grows; the guest's file
+/// system follows when it is mounted. None shrinks.
 fn prepare_disks(config: &VmConfig) -> Result<(), SpawnError> {
     for (path, bytes) in
         [(&config.layer_disk, VmConfig::LAYER_DISK_BYTES), (&config.data_disk, config.data_disk_bytes)]
@@ -359,8 +360,11 @@ fn prepare_disks(config: &VmConfig) -> Result<(), SpawnError> {
                 std::fs::create_dir_all(folder)?;
             }
             let file = File::options().create(true).write(true).truncate(false).open(path)?;
-            if file.metadata()?.len() == 0 {
+            let has = file.metadata()?.len();
+            if has == 0 {
                 sparse::make(&file)?;
+            }
+            if has < bytes {
                 file.set_len(bytes)?;
             }
             Ok(())

@@ -13,7 +13,7 @@
 
 mod changes;
 mod pack;
-mod path;
+pub(crate) mod path;
 mod pipe;
 mod serve;
 mod unpack;
