@@ -61,6 +61,19 @@ impl Hub {
         self.emit(message(EventMessageTypeEnum::IMAGE, action, id, attributes));
     }
 
+    /// A network's event.
+    pub(crate) fn network(&self, network: &crate::network::Network, action: &str, more: &[(&str, String)]) {
+        let name = [("name", network.name.clone()), ("type", network.driver.clone())];
+        let attributes = name.iter().chain(more).map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        self.emit(message(EventMessageTypeEnum::NETWORK, action, network.id.clone(), attributes));
+    }
+
+    /// Networks were pruned.
+    pub(crate) fn pruned_networks(&self) {
+        let attributes = HashMap::from([("reclaimed".to_owned(), "0".to_owned())]);
+        self.emit(message(EventMessageTypeEnum::NETWORK, "prune", String::new(), attributes));
+    }
+
     /// A volume's event.
     pub(crate) fn volume(&self, action: &str, name: &str, attributes: &[(&str, String)]) {
         let attributes = attributes.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();

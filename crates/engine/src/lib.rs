@@ -61,5 +61,5 @@ pub use options::{
 };
 pub use ports::{PortError, PublishOn};
 pub use volume::VolumeError;
-pub use verbs::{ArchiveRead, PathInfo, PutOptions, Refusal};
+pub use verbs::{ArchiveRead, CommitOptions, PathInfo, PutOptions, Refusal};
 pub use streams::{Attached, Logs, Output, StdinError, StdinWriter};

@@ -83,13 +83,14 @@ impl Filters {
             values.is_empty() || values.iter().any(|value| test(value))
         };
         let labels = record.config.labels.as_ref();
-        let network = record.host_config.network_mode.as_deref().unwrap_or("bridge");
         let ports = record.config.exposed_ports.as_deref().unwrap_or_default();
         any("id", &|id| record.id.as_str().starts_with(id))
             && any("name", &|pattern| name_matches(&record.name, pattern))
             && any("status", &|status| record.state.word() == status)
             && self.values("label").iter().all(|wanted| has_label(labels, wanted))
-            && any("network", &|name| name == network)
+            && any("network", &|name| {
+                record.networks.iter().any(|on| on.network == name || on.network_id == name)
+            })
             && any("health", &|health| {
                 view.health.as_ref().map_or("none", |its| its.status.word()) == health
             })
@@ -188,6 +189,7 @@ mod tests {
         web.config.labels = Some([("tier".to_owned(), "front".to_owned())].into());
         web.config.exposed_ports = Some(vec!["80/tcp".to_owned()]);
         web.state = exited(3);
+        web.networks = vec![crate::network::Attachment::new("bridge", Default::default())];
         let id = web.id.short().to_owned();
         for (key, value, expected) in [
             ("name", "web", true),

@@ -24,6 +24,40 @@ pub(crate) fn rfc3339_seconds(unix_ns: i64) -> String {
     rfc3339(unix_ns - unix_ns.rem_euclid(1_000_000_000))
 }
 
+/// Docker's `until`: a duration before now (Go's `1h30m`), unix seconds, or a date. In nanoseconds since 1970.
+pub(crate) fn until(text: &str) -> Option<i64> {
+    if let Some(ago) = go_duration(text) {
+        return now_unix_ns().checked_sub(ago);
+    }
+    if let Some((seconds, decimals)) = text.split_once('.').or(Some((text, "")))
+        && let Ok(seconds) = seconds.parse::<i64>()
+        && decimals.len() <= 9
+    {
+        return seconds.checked_mul(1_000_000_000)?.checked_add(format!("{decimals:0<9}").parse().ok()?);
+    }
+    let instant = text.parse::<jiff::Timestamp>().ok().or_else(|| {
+        let civil = text.parse::<jiff::civil::DateTime>().ok()?;
+        Some(civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+    });
+    i64::try_from(instant?.as_nanosecond()).ok()
+}
+
+/// Go's `time.ParseDuration`, of what is not negative.
+pub(crate) fn go_duration(text: &str) -> Option<i64> {
+    let mut rest = text;
+    let mut total = 0f64;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, after) = rest.split_at(digits);
+        let units = [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 6e10), ("h", 3.6e12)];
+        let (unit, ns) = units.into_iter().find(|(unit, _)| after.starts_with(unit))?;
+        total += number.parse::<f64>().ok()? * ns;
+        rest = &after[unit.len()..];
+    }
+    #[allow(clippy::cast_possible_truncation, reason = "a duration before 1970 is as good as that")]
+    (!text.is_empty()).then_some(total as i64)
+}
+
 /// How long, in Docker's words (`go-units`, `HumanDuration`).
 pub(crate) fn human(ns: i64) -> String {
     let seconds = ns.max(0) / 1_000_000_000;
@@ -68,6 +102,25 @@ mod tests {
             (800 * 86400, "2 years"),
         ] {
             assert_eq!(human(seconds * 1_000_000_000), text);
+        }
+    }
+
+    #[test]
+    fn until_reads_durations_and_times() {
+        for (text, ns) in [
+            ("1700000000", 1_700_000_000_000_000_000),
+            ("1700000000.5", 1_700_000_000_500_000_000),
+            ("2023-11-14T22:13:20Z", 1_700_000_000_000_000_000),
+            ("2023-11-14T22:13:20", 1_700_000_000_000_000_000),
+        ] {
+            assert_eq!(until(text), Some(ns), "{text}");
+        }
+        for (text, ns) in [("1h30m", 5_400_000_000_000), ("10ms", 10_000_000), ("1.5s", 1_500_000_000)] {
+            assert_eq!(go_duration(text), Some(ns));
+        }
+        assert!(until("1h").unwrap() < now_unix_ns());
+        for text in ["", "soon", "1x"] {
+            assert_eq!(until(text), None, "{text}");
         }
     }
 

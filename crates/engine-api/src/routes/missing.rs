@@ -11,7 +11,6 @@ use crate::error::{Answer, ApiError};
 /// Families of Docker's API (as of 1.51) that Coracle has nothing of.
 const FAMILIES: &[&str] = &[
     "build",
-    "commit",
     "configs",
     "distribution",
     "grpc",

@@ -2,6 +2,7 @@
 
 mod archive;
 mod attach;
+mod commit;
 mod containers;
 mod coracle;
 mod events;
@@ -42,6 +43,7 @@ pub(crate) fn router(api: Api) -> Router {
         .merge(networks::routes())
         .merge(stats::routes())
         .merge(archive::routes())
+        .merge(commit::routes())
         .merge(top::routes())
         .merge(update::routes())
         .merge(volumes::routes())

@@ -147,7 +147,7 @@ pub(super) fn sysctls(host: &HostConfig, network: Network) -> Result<BTreeMap<St
         "kernel.shm_rmid_forced",
     ];
     let mut sysctls = BTreeMap::new();
-    if matches!(network, Network::Bridge | Network::None) {
+    if matches!(network, Network::Bridge | Network::None | Network::Named) {
         // Ports below 1024 and ping without capabilities, as Docker allows in a network namespace.
         sysctls.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
         sysctls.insert("net.ipv4.ping_group_range".to_owned(), "0 2147483647".to_owned());

@@ -20,8 +20,6 @@ pub(crate) use limits::ulimits;
 pub(crate) use logging::{check as check_logging, details as log_details};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// QEMU's user network answers DNS here.
-const NAME_SERVER: &str = "10.0.2.3";
 
 const MASKED_PATHS: [&str; 11] = [
     "/proc/asound",
@@ -46,6 +44,8 @@ pub(crate) enum Network {
     None,
     /// Another container's.
     Container,
+    /// A user-defined one.
+    Named,
 }
 
 impl Network {
@@ -58,16 +58,7 @@ impl Network {
             "host" => Ok(Self::Host),
             "none" => Ok(Self::None),
             other if other.starts_with("container:") => Ok(Self::Container),
-            other => Err(Error::Unsupported { field: "HostConfig.NetworkMode", given: other.to_owned() }),
-        }
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Bridge => "bridge",
-            Self::Host => "host",
-            Self::None => "none",
-            Self::Container => "container",
+            _ => Ok(Self::Named),
         }
     }
 }
@@ -137,8 +128,6 @@ pub(crate) fn start_request(
             tty_cols: size(1),
         }),
         log: Some(logging::config(&record.host_config)?),
-        hosts: hosts(record),
-        resolv_conf: resolv_conf(&record.host_config),
         hostname: format!("{}\n", hostname(record)),
         init: record.host_config.init == Some(true),
         devices: devices(&record.host_config),
@@ -340,35 +329,6 @@ pub(crate) fn override_env(env: &mut Vec<String>, with: &[String]) {
 
 pub(crate) fn hostname(record: &Record) -> &str {
     record.config.hostname.as_deref().filter(|name| !name.is_empty()).unwrap_or(record.id.short())
-}
-
-fn hosts(record: &Record) -> String {
-    let mut text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\n\
-                    ff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
-        .to_owned();
-    for extra in record.host_config.extra_hosts.iter().flatten() {
-        // `name:address`, the address with colons of its own when it is IPv6.
-        if let Some((name, address)) = extra.split_once([':', '=']) {
-            text.push_str(&format!("{}\t{name}\n", address.trim_matches(['[', ']'])));
-        }
-    }
-    text.push_str(&format!("127.0.0.1\t{}\n", hostname(record)));
-    text
-}
-
-fn resolv_conf(host: &HostConfig) -> String {
-    let list = |values: &Option<Vec<String>>| values.clone().unwrap_or_default();
-    let mut servers = list(&host.dns);
-    if servers.is_empty() {
-        servers.push(NAME_SERVER.to_owned());
-    }
-    let mut text: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
-    for (keyword, values) in [("search", list(&host.dns_search)), ("options", list(&host.dns_options))] {
-        if !values.is_empty() {
-            text.push_str(&format!("{keyword} {}\n", values.join(" ")));
-        }
-    }
-    text
 }
 
 #[cfg(test)]
