@@ -33,6 +33,7 @@ mod mounts;
 mod names;
 mod network;
 mod options;
+mod prune;
 mod ports;
 mod record;
 mod registry;

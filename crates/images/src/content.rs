@@ -65,7 +65,7 @@ impl Content {
         self.root.join("blobs").join("sha256")
     }
 
-    fn partials(&self) -> PathBuf {
+    pub(crate) fn partials(&self) -> PathBuf {
         self.root.join("partial")
     }
 

@@ -17,6 +17,7 @@
 //! Must not know: containers, Docker's HTTP, the VM, where the state folder is.
 
 mod catalog;
+mod commit;
 mod content;
 pub mod erofs;
 mod error;
@@ -35,6 +36,7 @@ mod store;
 pub mod tar;
 mod works;
 
+pub use commit::{CommitError, Step};
 pub use error::{Conflict, LayerError, LookupError, PullError, RemoveError, StorageError, TagError};
 pub use image::{HistoryEntry, Image, Layer};
 pub use layer_disk::Extent;

@@ -209,7 +209,7 @@ impl Store {
         self.inner.tracker.wait().await;
     }
 
-    fn works(&self) -> Arc<Works> {
+    pub(crate) fn works(&self) -> Arc<Works> {
         Arc::clone(&self.inner.works)
     }
 }

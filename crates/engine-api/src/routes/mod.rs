@@ -19,6 +19,7 @@ mod stats;
 mod system;
 mod top;
 mod update;
+mod usage;
 mod volumes;
 mod wait;
 
@@ -46,6 +47,7 @@ pub(crate) fn router(api: Api) -> Router {
         .merge(commit::routes())
         .merge(top::routes())
         .merge(update::routes())
+        .merge(usage::routes())
         .merge(volumes::routes())
         .merge(coracle::routes())
         .fallback(missing::answer)

@@ -3,8 +3,8 @@
 
 mod archive;
 mod changes;
-//mod commit;
-//mod dockerfile;
+mod commit;
+mod dockerfile;
 mod ps;
 mod refusal;
 mod stats;
@@ -13,6 +13,6 @@ mod top;
 pub(crate) mod update;
 
 pub use archive::{ArchiveRead, PathInfo, PutOptions};
-//pub use commit::CommitOptions;
+pub use commit::CommitOptions;
 pub use refusal::Refusal;
 pub(crate) use stats::Followed;
