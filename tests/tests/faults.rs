@@ -41,7 +41,7 @@ async fn malformed_requests_get_docker_errors() {
         (post("/containers/create?name=../x", "{\"Image\":\"coracle/hello\"}"), "400"),
         (post("/v9.99/containers/create", "{}"), "400"),
         (post("/containers/abc/start", ""), "404"),
-        (post("/volumes/create", "{}"), "501"),
+        (post("/build", "{}"), "501"),
         (post("/no/such/path", ""), "404"),
         ("GARBAGE\r\n\r\n".into(), "400"),
     ] {

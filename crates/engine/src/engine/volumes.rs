@@ -21,10 +21,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn volume_create(
-        &self,
-        request: models::VolumeCreateRequest,
-    ) -> Result<models::Volume, Error> {
+    pub async fn volume_create(&self, request: models::VolumeCreateRequest) -> Result<models::Volume, Error> {
         let wanted = NewVolume {
             driver: request.driver.unwrap_or_default(),
             options: request.driver_opts.unwrap_or_default(),

@@ -148,8 +148,7 @@ mod tests {
 
     #[test]
     fn two_at_one_place_are_refused() {
-        let volume =
-            Asked { typ: Some(MountType::VOLUME), target: Some("/a".into()), ..Asked::default() };
+        let volume = Asked { typ: Some(MountType::VOLUME), target: Some("/a".into()), ..Asked::default() };
         let tmpfs = || Some([("/a".to_owned(), String::new())].into());
         for host in [
             HostConfig { binds: own(&["x:/a", "y:/a/."]), ..HostConfig::default() },
@@ -160,9 +159,6 @@ mod tests {
             assert_eq!(error.to_string(), "Duplicate mount point: /a");
         }
         let host = HostConfig { volumes_from: own(&["gone"]), ..HostConfig::default() };
-        assert!(matches!(
-            plan(&ContainerConfig::default(), &host, &other()),
-            Err(Error::NoSuchContainer(_))
-        ));
+        assert!(matches!(plan(&ContainerConfig::default(), &host, &other()), Err(Error::NoSuchContainer(_))));
     }
 }

@@ -26,7 +26,12 @@ pub(super) fn of(host: &HostConfig, own_mounts: &[Mount], privileged: bool) -> R
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
     ];
     if host.ipc_mode.as_deref() == Some("host") {
-        mounts.push(mount("/dev/shm", "bind", "/dev/shm", &["bind", "rprivate", "nosuid", "noexec", "nodev"]));
+        mounts.push(mount(
+            "/dev/shm",
+            "bind",
+            "/dev/shm",
+            &["bind", "rprivate", "nosuid", "noexec", "nodev"],
+        ));
     } else if host.ipc_mode.as_deref() != Some("none") {
         let options = ["nosuid", "noexec", "nodev", "mode=1777", &shm_size];
         mounts.push(mount("/dev/shm", "tmpfs", "shm", &options));

@@ -35,10 +35,9 @@ fn flag(given: &Given, filter: &str) -> Result<Option<bool>, Invalid> {
     match (is(["1", "true"]), is(["0", "false"])) {
         (true, _) => Ok(Some(true)),
         (_, true) => Ok(Some(false)),
-        _ => Err(Invalid::FilterValue {
-            filter: filter.to_owned(),
-            value: format!("[{}]", values.join(" ")),
-        }),
+        _ => {
+            Err(Invalid::FilterValue { filter: filter.to_owned(), value: format!("[{}]", values.join(" ")) })
+        }
     }
 }
 

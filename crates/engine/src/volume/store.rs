@@ -282,7 +282,10 @@ mod tests {
         let id = ContainerId::random();
         let mut all = wanted(&["/a", "good:/b", "x:/c"]);
         assert!(volumes.acquire(&id, all.clone()).await.is_err());
-        assert_eq!(volumes.all().await.iter().map(|(v, n)| (v.name.as_str(), *n)).collect::<Vec<_>>(), [("good", 0)]);
+        assert_eq!(
+            volumes.all().await.iter().map(|(v, n)| (v.name.as_str(), *n)).collect::<Vec<_>>(),
+            [("good", 0)]
+        );
         all.truncate(1);
         all[0].volume.driver = "nfs".to_owned();
         let error = volumes.acquire(&id, all).await.unwrap_err();

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use nix::dir::Dir;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{
-    FchmodatFlags, FileStat, Mode, SFlag, UtimensatFlags, fchmodat, fstat, fstatat, mkdirat, mknodat, utimensat,
+    FchmodatFlags, FileStat, Mode, SFlag, UtimensatFlags, fchmodat, fstat, fstatat, mkdirat, mknodat,
+    utimensat,
 };
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchownat, linkat, symlinkat};
@@ -106,7 +107,8 @@ fn one(from: &File, into: &File, name: &OsStr, stat: &FileStat) -> io::Result<()
         SFlag::S_IFREG => {
             let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
             let mut source = File::from(openat(from, name, flags, Mode::empty())?);
-            let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let flags =
+                OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let mut copied = File::from(openat(into, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
             io::copy(&mut source, &mut copied)?;
             // Before them: a change of owner takes capabilities away.
@@ -177,10 +179,17 @@ mod tests {
         for name in ["", "d", "d/e", "d/file", "hard", "link", "fifo"] {
             let (was, is) =
                 (fs::symlink_metadata(at(name)).unwrap(), fs::symlink_metadata(copied(name)).unwrap());
-            assert_eq!((was.mode(), was.uid(), was.mtime_nsec()), (is.mode(), is.uid(), is.mtime_nsec()), "{name}");
+            assert_eq!(
+                (was.mode(), was.uid(), was.mtime_nsec()),
+                (is.mode(), is.uid(), is.mtime_nsec()),
+                "{name}"
+            );
         }
         assert_eq!(fs::read(copied("d/file")).unwrap(), b"text");
-        assert_eq!(fs::metadata(copied("hard")).unwrap().ino(), fs::metadata(copied("d/file")).unwrap().ino());
+        assert_eq!(
+            fs::metadata(copied("hard")).unwrap().ino(),
+            fs::metadata(copied("d/file")).unwrap().ino()
+        );
         assert_eq!(fs::read_link(copied("link")).unwrap(), Path::new("/nowhere"));
     }
 }

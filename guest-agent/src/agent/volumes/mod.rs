@@ -54,7 +54,11 @@ fn check(name: &str) -> Result<(), Failure> {
     let good = name.len() <= 255
         && name.bytes().all(plain)
         && name.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
-    if good { Ok(()) } else { Err(Failure::new(Code::BadSpec, format_args!("not a volume's name: {name:?}"))) }
+    if good {
+        Ok(())
+    } else {
+        Err(Failure::new(Code::BadSpec, format_args!("not a volume's name: {name:?}")))
+    }
 }
 
 fn folder(name: &str) -> PathBuf {
@@ -117,9 +121,7 @@ fn open(id: &str, volume: &v1::VolumeSource, target: &str, root: &File) -> Resul
         return memory(id, volume).map_err(internal(&format!("volume {} in memory", volume.name)));
     }
     let filled = fill::open(id, &folder(&volume.name), volume.copy_up.then_some((root, target)));
-    filled.map_err(|error| {
-        Failure::new(Code::DataDisk, format_args!("volume {}: {error}", volume.name))
-    })
+    filled.map_err(|error| Failure::new(Code::DataDisk, format_args!("volume {}: {error}", volume.name)))
 }
 
 fn memory(id: &str, volume: &v1::VolumeSource) -> io::Result<PathBuf> {

@@ -110,7 +110,9 @@ fn mounts() {
     assert_eq!(mount(&tmpfs, &here).unwrap().mount.source, expected);
     let options = MountVolumeOptions { subpath: Some("a/../b".to_owned()), ..MountVolumeOptions::default() };
     let volume = Asked { volume_options: Some(options), ..asked(MountType::VOLUME, "vol", "/v") };
-    assert!(matches!(mount(&volume, &here).unwrap().mount.source, Source::Volume { subpath, .. } if subpath == "a/../b"));
+    assert!(
+        matches!(mount(&volume, &here).unwrap().mount.source, Source::Volume { subpath, .. } if subpath == "a/../b")
+    );
 }
 
 #[test]
