@@ -80,6 +80,12 @@ impl Hub {
         self.emit(message(EventMessageTypeEnum::VOLUME, action, name.to_owned(), attributes));
     }
 
+    /// All unused things of one kind were removed.
+    pub(crate) fn pruned(&self, of: EventMessageTypeEnum, reclaimed_bytes: i64) {
+        let attributes = HashMap::from([("reclaimed".to_owned(), reclaimed_bytes.to_string())]);
+        self.emit(message(of, "prune", String::new(), attributes));
+    }
+
     pub(crate) fn subscribe(
         &self,
         since_unix_ns: Option<i64>,

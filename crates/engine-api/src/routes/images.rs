@@ -139,7 +139,7 @@ fn tags(image: &Image) -> Vec<String> {
     image.references.iter().map(Reference::familiar).collect()
 }
 
-fn summary(image: &Image) -> ImageSummary {
+pub(super) fn summary(image: &Image) -> ImageSummary {
     ImageSummary {
         id: image.id.to_string(),
         repo_tags: tags(image),

@@ -46,20 +46,13 @@ fn the_image_fills_in() {
 fn what_cannot_be_honoured_is_named() {
     type Change = fn(&mut HostConfig);
     let (missing, invalid) = (ErrorKind::NotImplemented, ErrorKind::InvalidParameter);
-    let table: [(&str, ErrorKind, Change); 13] = [
-        ("HostConfig.PortBindings", missing, |host| {
-            host.port_bindings = Some([("80/tcp".to_owned(), None)].into());
-        }),
-        ("HostConfig.PublishAllPorts", missing, |host| host.publish_all_ports = Some(true)),
-        ("HostConfig.NetworkMode", missing, |host| host.network_mode = Some("mynet".into())),
+    let table: [(&str, ErrorKind, Change); 8] = [
         ("invalid PID mode", invalid, |host| host.pid_mode = Some("odd".into())),
         ("invalid IPC mode", invalid, |host| host.ipc_mode = Some("odd".into())),
         ("invalid device cgroup rule", invalid, |host| host.device_cgroup_rules = own(&["x"])),
         ("unknown or invalid runtime name: vm", invalid, |host| host.runtime = Some("vm".into())),
-        ("HostConfig.Links", missing, |host| host.links = own(&["other"])),
         ("HostConfig.SecurityOpt", missing, |host| host.security_opt = own(&["apparmor=strict"])),
         ("Decoding seccomp profile", invalid, |host| host.security_opt = own(&["seccomp={"])),
-        ("HostConfig.ExtraHosts", missing, |host| host.extra_hosts = own(&["gw:host-gateway"])),
         ("logger: no log driver named 'syslog'", invalid, |host| {
             host.log_config = Some(HostConfigLogConfig { typ: Some("syslog".into()), config: None });
         }),

@@ -46,14 +46,23 @@ impl Engine {
         views.truncate(options.limit.unwrap_or(usize::MAX));
         let now = now_unix_ns();
         let mut summaries = Vec::with_capacity(views.len());
+        let written = if options.size {
+            let ids: Vec<_> = views.iter().map(|view| view.record.id.clone()).collect();
+            self.written_bytes(&ids).await
+        } else {
+            HashMap::new()
+        };
         for view in views {
-            let size = if options.size { self.image_size(&view.record).await } else { None };
-            summaries.push(self.summary(&view, now, size).await);
+            let mut summary = self.summary(&view, now).await;
+            if options.size {
+                (summary.size_rw, summary.size_root_fs) = self.sizes(&view.record, &written).await;
+            }
+            summaries.push(summary);
         }
         Ok(summaries)
     }
 
-    async fn summary(&self, view: &View, now: i64, size: Option<i64>) -> ContainerSummary {
+    async fn summary(&self, view: &View, now: i64) -> ContainerSummary {
         let record = &view.record;
         // A name that has moved on to another image would mislead.
         let named = self.shared.images.get(record.image_name()).await;
@@ -71,7 +80,7 @@ impl Engine {
             created: Some(record.created_unix_ns / 1_000_000_000),
             ports: Some(crate::ports::summary(record)),
             size_rw: None,
-            size_root_fs: size,
+            size_root_fs: None,
             labels: Some(record.config.labels.clone().unwrap_or_default()),
             state: Some(summary_state(&record.state)),
             status: Some(status(view, now)),
@@ -101,10 +110,17 @@ impl Engine {
             .filter(|exec| matches!(exec.now(), ExecState::Running { .. } | ExecState::Starting))
             .map(|exec| exec.id.to_string())
             .collect();
+        let (size_rw, size_root_fs) = if size {
+            let written = self.written_bytes(std::slice::from_ref(&record.id)).await;
+            self.sizes(record, &written).await
+        } else {
+            (None, None)
+        };
         let mut command = record.command.iter().cloned();
         let in_guest = format!("/var/lib/coracle/data/containers/{}", record.id);
         let beside = format!("/run/coracle/c/{}", record.id);
-        let log = if record.log_driver() == "none" { String::new() } else { format!("{in_guest}/log.json") };
+        let log =
+            if record.log_driver() == "json-file" { format!("{in_guest}/log.json") } else { String::new() };
         Ok(ContainerInspectResponse {
             id: Some(record.id.to_string()),
             created: Some(rfc3339(record.created_unix_ns)),
@@ -131,8 +147,8 @@ impl Engine {
                 data: HashMap::from([("UpperDir".to_owned(), format!("{in_guest}/upper"))]),
             }),
             storage: None,
-            size_rw: None,
-            size_root_fs: if size { self.image_size(record).await } else { None },
+            size_rw,
+            size_root_fs,
             mounts: Some(mount_points(&record.mounts)),
             config: Some(record.config.clone()),
             network_settings: Some(NetworkSettings {
@@ -144,7 +160,13 @@ impl Engine {
         })
     }
 
-    /// The lower layers alone: what a container wrote is known to the guest only.
+    /// What it wrote, as far as the guest tells, and that together with its image.
+    async fn sizes(&self, record: &Record, written: &HashMap<String, i64>) -> (Option<i64>, Option<i64>) {
+        let own = written.get(record.id.as_str()).copied();
+        let image = self.image_size(record).await;
+        (own, image.map(|image| image + own.unwrap_or(0)))
+    }
+
     async fn image_size(&self, record: &Record) -> Option<i64> {
         let image = self.shared.images.get(&record.image.to_string()).await.ok()?;
         i64::try_from(image.size_bytes).ok()

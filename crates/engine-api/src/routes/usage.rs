@@ -1,0 +1,84 @@
+//! What takes space, and getting it back: `/system/df`, `/containers/prune`, `/images/prune`, `/build/prune`.
+
+use std::collections::HashMap;
+
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use bollard_stubs::models::{ContainerPruneResponse, ImagePruneResponse, ImageSummary};
+use engine::ListOptions;
+use serde_json::{Value, json};
+
+use crate::error::{Answer, ApiError};
+use crate::params::Params;
+use crate::state::Api;
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/system/df", get(df))
+        .route("/containers/prune", post(containers))
+        .route("/images/prune", post(images))
+        .route("/build/prune", post(build))
+}
+
+async fn containers(State(api): State<Api>, params: Params) -> Answer<Json<ContainerPruneResponse>> {
+    Ok(Json(api.engine.container_prune(params.filters()?).await?))
+}
+
+async fn images(State(api): State<Api>, params: Params) -> Answer<Json<ImagePruneResponse>> {
+    Ok(Json(api.engine.image_prune(params.filters()?).await?))
+}
+
+/// There is no builder, so there is no cache of it: `docker system prune` asks all the same.
+async fn build() -> Json<Value> {
+    Json(json!({"CachesDeleted": [], "SpaceReclaimed": 0}))
+}
+
+async fn df(State(api): State<Api>, params: Params) -> Answer<Json<Value>> {
+    let wanted: Vec<&str> = params.every("type").collect();
+    if let Some(unknown) =
+        wanted.iter().find(|kind| !["container", "image", "volume", "build-cache"].contains(kind))
+    {
+        return Err(ApiError::bad(format!("unknown object type: {unknown}")));
+    }
+    let asks = |kind: &str| wanted.is_empty() || wanted.contains(&kind);
+    let mut answer = json!({"LayersSize": 0, "Images": null, "Containers": null, "Volumes": null, "BuildCache": null});
+    if asks("image") {
+        let (images, bytes) = of_images(&api).await?;
+        answer["Images"] = json!(images);
+        answer["LayersSize"] = json!(bytes);
+    }
+    if asks("container") {
+        let options = ListOptions { all: true, size: true, ..ListOptions::default() };
+        answer["Containers"] = json!(api.engine.list(options).await?);
+    }
+    if asks("volume") {
+        answer["Volumes"] = json!(api.engine.volume_usage().await);
+    }
+    if asks("build-cache") {
+        answer["BuildCache"] = json!([]);
+    }
+    Ok(Json(answer))
+}
+
+/// Images with what they share and who uses them; and the bytes of all layers together.
+async fn of_images(api: &Api) -> Answer<(Vec<ImageSummary>, u64)> {
+    let all = api.engine.images().list().await;
+    let containers = api.engine.list(ListOptions { all: true, ..ListOptions::default() }).await?;
+    // How many images name a layer, and its bytes.
+    let mut layers: HashMap<_, (u32, u64)> = HashMap::new();
+    for layer in all.iter().flat_map(|image| &image.layers) {
+        layers.entry(layer.diff_id).or_insert((0, layer.size_bytes)).0 += 1;
+    }
+    let summaries = all.iter().map(|image| {
+        let id = image.id.to_string();
+        let shared = image.layers.iter().filter(|layer| layers.get(&layer.diff_id).is_some_and(|its| its.0 > 1));
+        let users = containers.iter().filter(|container| container.image_id.as_deref() == Some(&id)).count();
+        ImageSummary {
+            shared_size: i64::try_from(shared.map(|layer| layer.size_bytes).sum::<u64>()).unwrap_or(-1),
+            containers: i64::try_from(users).unwrap_or(-1),
+            ..super::images::summary(image)
+        }
+    });
+    Ok((summaries.collect(), layers.values().map(|(_, bytes)| bytes).sum()))
+}
