@@ -19,8 +19,9 @@ const SHORT: Duration = Duration::from_secs(10);
 const PROBE: Duration = Duration::from_secs(60);
 /// A boot with every accelerator tried in turn.
 const BOOT: Duration = Duration::from_secs(300);
-/// Docker's own default for a call. It covers the wait for a head, never that for a stream's next item.
-const DOCKER_SECONDS: u64 = 300;
+/// What a call may take until its head comes: a `stop` with a long grace answers after it. No more than a guard
+/// against a coracled that hangs.
+const DOCKER_SECONDS: u64 = 24 * 60 * 60;
 /// The newest API version whose requests this client writes.
 const DOCKER_API: ClientVersion = ClientVersion { major_version: 1, minor_version: 51 };
 

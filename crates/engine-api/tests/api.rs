@@ -35,7 +35,7 @@ async fn served() -> Served {
     let images = images::Store::open(&folder, &database, Default::default()).await.unwrap();
     let config = VmConfig::below(&home, home.join("no-assets"), home.join("no-helpers"));
     let vm = Vm::new(VmConfig { qemu: Some(home.join("no-qemu")), ..config });
-    let engine = EngineConfig { db_path: home.join("db/engine.redb"), file_sharing: Vec::new() };
+    let engine = EngineConfig { db_path: home.join("db/engine.redb"), file_sharing: Vec::new(), publish_on: engine::PublishOn::default() };
     let engine = Engine::open(engine, images, Arc::new(vm.clone())).await.unwrap();
     let service = Service {
         version: "1.2.3".into(),
@@ -113,7 +113,7 @@ async fn ping_negotiates() {
     let (status, version) = served.json("GET", "/v1.44/version", None).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(version["ApiVersion"], "1.51");
-    assert_eq!(version["MinAPIVersion"], "1.44");
+    assert_eq!(version["MinAPIVersion"], "1.24");
     assert!(served.refused("GET", "/v1.99/version", None, 400).await.contains("is too new"));
     assert!(served.refused("GET", "/v1.12/version", None, 400).await.contains("is too old"));
     served.end().await;

@@ -85,11 +85,9 @@ impl Engine {
         };
         let volumes = Volumes::load(db.clone(), loaded.volumes, &loaded.records);
         let (registry, cancel, tracker) = (Registry::default(), CancellationToken::new(), TaskTracker::new());
-        // No network has addresses yet.
-        let place = |_: &crate::record::Record| crate::ports::Place::default();
-        let way = crate::ports::Guest::new(Arc::clone(&machine), registry.clone(), place);
-        let ports = Ports::new(config.publish_on, Arc::new(way), cancel.clone(), tracker.clone());
         let (networks, made) = Networks::load(loaded.networks);
+        let way = crate::ports::Guest::new(Arc::clone(&machine), registry.clone(), networks.clone());
+        let ports = Ports::new(config.publish_on, Arc::new(way), cancel.clone(), tracker.clone());
         for network in made {
             db.set(Kind::Network, &network.id, &network).await?;
         }
@@ -131,16 +129,14 @@ impl Engine {
     }
 
     /// Past events since `since_unix_ns`, then those to come until `until_unix_ns`.
-    ///
-    /// # Errors
-    /// A filter that cannot be understood.
+    #[must_use]
     pub fn events(
         &self,
         since_unix_ns: Option<i64>,
         until_unix_ns: Option<i64>,
         filters: &EventFilters,
-    ) -> Result<BoxStream<'static, EventMessage>, Error> {
-        Ok(self.shared.events.subscribe(since_unix_ns, until_unix_ns, filters)?)
+    ) -> BoxStream<'static, EventMessage> {
+        self.shared.events.subscribe(since_unix_ns, until_unix_ns, filters)
     }
 
     /// Publishes an event that others made.

@@ -8,7 +8,6 @@ use bollard_stubs::models::{EventActor, EventMessage, EventMessageScopeEnum, Eve
 use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::broadcast;
 
-use crate::error::Invalid;
 use crate::options::EventFilters;
 use crate::record::Record;
 use crate::time::now_unix_ns;
@@ -91,8 +90,8 @@ impl Hub {
         since_unix_ns: Option<i64>,
         until_unix_ns: Option<i64>,
         filters: &EventFilters,
-    ) -> Result<BoxStream<'static, EventMessage>, Invalid> {
-        let filters = Filters::parse(filters)?;
+    ) -> BoxStream<'static, EventMessage> {
+        let filters = Filters::parse(filters);
         let (past, receiver) = {
             let recent = self.inner.recent.lock().unwrap_or_else(PoisonError::into_inner);
             let past: Vec<_> = match since_unix_ns {
@@ -127,10 +126,9 @@ impl Hub {
         let past = stream::iter(past);
         let all =
             past.chain(to_come.take_until(Box::pin(end))).filter(move |e| std::future::ready(in_time(e)));
-        Ok(all
-            .filter(move |event| std::future::ready(filters.admit(event)))
+        all.filter(move |event| std::future::ready(filters.admit(event)))
             .map(|event| EventMessage::clone(&event))
-            .boxed())
+            .boxed()
     }
 }
 
@@ -155,7 +153,8 @@ fn message(
 struct Filters(EventFilters);
 
 impl Filters {
-    fn parse(filters: &EventFilters) -> Result<Self, Invalid> {
+    /// Unknown ones say nothing, as in Docker.
+    fn parse(filters: &EventFilters) -> Self {
         const KNOWN: [&str; 16] = [
             "config",
             "container",
@@ -174,10 +173,8 @@ impl Filters {
             "builder",
             "reference",
         ];
-        match filters.keys().find(|key| !KNOWN.contains(&key.as_str())) {
-            Some(unknown) => Err(Invalid::Filter(unknown.clone())),
-            None => Ok(Self(filters.clone())),
-        }
+        let known = filters.iter().filter(|(key, _)| KNOWN.contains(&key.as_str()));
+        Self(known.map(|(key, values)| (key.clone(), values.clone())).collect())
     }
 
     fn admit(&self, event: &EventMessage) -> bool {
@@ -191,6 +188,10 @@ impl Filters {
         let named = |value: &str| id == value || attribute("name") == value || id.starts_with(value);
         let all_keys = self.0.iter().filter(|(_, values)| !values.is_empty());
         all_keys.into_iter().all(|(key, values)| {
+            // Of labels all must fit, of anything else one.
+            if key == "label" {
+                return values.iter().all(|wanted| crate::list::has_label(attributes, wanted));
+            }
             values.iter().any(|value| match key.as_str() {
                 "type" => typ == *value,
                 // `exec_start: sh -c …` is of the kind `exec_start`.
@@ -199,12 +200,6 @@ impl Filters {
                 "image" => match typ.as_str() {
                     "image" => named(value) || attribute("name").split(':').next() == Some(value),
                     _ => attribute("image") == value || attribute("image").split(':').next() == Some(value),
-                },
-                "label" => match value.split_once('=') {
-                    Some((name, wanted)) => {
-                        attributes.is_some_and(|a| a.get(name).is_some_and(|found| found == wanted))
-                    }
-                    None => attributes.is_some_and(|a| a.contains_key(value)),
                 },
                 "scope" => value == "local",
                 "daemon" | "network" | "volume" => typ == *key && named(value),
@@ -242,15 +237,15 @@ mod tests {
             (vec![("image", vec!["nginx"])], true),
             (vec![("label", vec!["tier=front"])], true),
             (vec![("label", vec!["tier"])], true),
+            (vec![("label", vec!["tier", "none"])], false),
+            (vec![("colour", vec!["red"])], true),
             (vec![("label", vec!["tier=back"])], false),
             (vec![("type", vec!["container"]), ("event", vec!["die"])], false),
         ] {
             let own = |values: &Vec<&str>| values.iter().map(ToString::to_string).collect::<Vec<_>>();
             let filters = filter.iter().map(|(key, values)| ((*key).to_owned(), own(values))).collect();
-            assert_eq!(Filters::parse(&filters).unwrap().admit(&container), expected, "{filter:?}");
+            assert_eq!(Filters::parse(&filters).admit(&container), expected, "{filter:?}");
         }
-        let unknown = HashMap::from([("colour".to_owned(), vec!["red".to_owned()])]);
-        assert!(Filters::parse(&unknown).is_err());
     }
 
     #[tokio::test]
@@ -260,7 +255,7 @@ mod tests {
             hub.emit(event(EventMessageTypeEnum::CONTAINER, &format!("old{n}"), &[]));
         }
         let since = Some(0);
-        let stream = hub.subscribe(since, None, &HashMap::new()).unwrap();
+        let stream = hub.subscribe(since, None, &HashMap::new());
         hub.emit(event(EventMessageTypeEnum::CONTAINER, "new", &[]));
         let seen: Vec<_> = stream.take(KEPT + 1).map(|event| event.action.unwrap()).collect().await;
         assert_eq!(seen[0], "old44");
@@ -271,7 +266,7 @@ mod tests {
     async fn until_ends_the_stream() {
         let hub = Hub::new();
         let until = Some(now_unix_ns() + 1_000_000_000);
-        let stream = hub.subscribe(None, until, &HashMap::new()).unwrap();
+        let stream = hub.subscribe(None, until, &HashMap::new());
         assert_eq!(stream.count().await, 0);
     }
 }

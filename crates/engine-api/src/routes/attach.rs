@@ -46,7 +46,7 @@ async fn attach(
 }
 
 /// Docker Engine's `detach` event.
-async fn tell_detached(api: Api, name: String) {
+pub(super) async fn tell_detached(api: Api, name: String) {
     let Ok(container) = api.engine.inspect(&name, false).await else { return };
     let config = container.config.unwrap_or_default();
     let mut attributes: HashMap<_, _> = config.labels.unwrap_or_default();

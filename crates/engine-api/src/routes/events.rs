@@ -27,7 +27,7 @@ async fn events(State(api): State<Api>, params: Params) -> Answer<Response> {
             "`since` time (unix ns {since}) cannot be after `until` time (unix ns {until})"
         )));
     }
-    let events = api.engine.events(since, until, &params.filters()?)?;
+    let events = api.engine.events(since, until, &params.filters()?);
     let end = async move {
         match until {
             Some(until) => tokio::time::sleep(until_then(until)).await,

@@ -22,6 +22,7 @@ mod update;
 mod usage;
 mod volumes;
 mod wait;
+mod ws;
 
 use axum::Router;
 
@@ -39,6 +40,7 @@ pub(crate) fn router(api: Api) -> Router {
         .merge(wait::routes())
         .merge(logs::routes())
         .merge(attach::routes())
+        .merge(ws::routes())
         .merge(exec::routes())
         .merge(fixed::routes())
         .merge(networks::routes())

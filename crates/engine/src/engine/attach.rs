@@ -24,7 +24,8 @@ impl Engine {
             return Err(Error::LogsUnreadable);
         }
         let tty = view.record.tty();
-        if matches!(view.record.state, State::Created { failure: None }) && !options.follow {
+        // As Docker, which follows only what runs.
+        if matches!(view.record.state, State::Created { .. }) {
             return Ok(Logs { tty, stream: Output::new(tokio::io::empty()) });
         }
         let agent = self.shared.machine.agent().ok_or(Error::VmOff("logs are kept in the VM"))?;

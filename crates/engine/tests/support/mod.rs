@@ -128,7 +128,7 @@ impl World {
     }
 
     pub fn events(&self) -> BoxStream<'static, EventMessage> {
-        self.engine.events(Some(0), None, &HashMap::new()).unwrap()
+        self.engine.events(Some(0), None, &HashMap::new())
     }
 
     /// The next `count` actions since the beginning.

@@ -1,0 +1,157 @@
+//! `/containers/{id}/attach/ws`: an attach over a websocket, as browsers do it. Output is never multiplexed here; each
+//! message from the client is input.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{FromRequestParts as _, Path, Request, State};
+use axum::response::Response;
+use axum::routing::get;
+use engine::{AttachOptions, Attached};
+use futures::{SinkExt as _, StreamExt as _};
+use tokio::io::AsyncReadExt as _;
+use tracing::Instrument as _;
+
+use crate::detach::{Keys, Passed};
+use crate::error::{Answer, ApiError};
+use crate::params::Params;
+use crate::state::Api;
+use crate::streams::CHUNK_BYTES;
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new().route("/containers/{id}/attach/ws", get(attach))
+}
+
+async fn attach(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    params: Params,
+    request: Request,
+) -> Answer<Response> {
+    let keys = Keys::parse(params.text("detachKeys")).map_err(|error| ApiError::bad(error.to_string()))?;
+    let (mut parts, _) = request.into_parts();
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &())
+        .await
+        .map_err(|error| ApiError::bad(error.body_text()))?;
+    let options = AttachOptions {
+        stdin: params.flag("stdin"),
+        stdout: params.flag("stdout"),
+        stderr: params.flag("stderr"),
+        stream: params.flag("stream"),
+        logs: params.flag("logs"),
+        detach_keys: params.text("detachKeys").map(str::to_owned),
+    };
+    let attached = api.engine.attach(&id, options).await?;
+    let config = api.engine.inspect(&id, false).await?.config.unwrap_or_default();
+    let once = config.stdin_once.unwrap_or_default() && !attached.tty;
+    let (stopping, tasks) = (api.stopping.clone(), api.tasks.clone());
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        let joined = async move {
+            tokio::select! {
+                detached = join(socket, attached, keys, once) => if detached {
+                    super::attach::tell_detached(api, id).await;
+                },
+                () = stopping.cancelled() => {}
+            }
+        };
+        // Followed at the service's end, as every hijacked connection is.
+        drop(tasks.spawn(joined.in_current_span()));
+    }))
+}
+
+/// Until the output ends or the client leaves. Whether it typed the detach keys.
+async fn join(socket: WebSocket, attached: Attached, keys: Keys, closes_stdin: bool) -> bool {
+    let Attached { tty, output, mut input } = attached;
+    let mut keys = Some(keys).filter(|_| tty);
+    let (mut to_client, mut from_client) = socket.split();
+    let outward = async move {
+        let Some(mut output) = output else { return std::future::pending().await };
+        let mut frames = Frames::default();
+        let mut chunk = vec![0; CHUNK_BYTES];
+        while let Ok(length @ 1..) = output.read(&mut chunk).await {
+            let bytes = if tty { chunk[..length].to_vec() } else { frames.payload(&chunk[..length]) };
+            if !bytes.is_empty() && to_client.send(Message::Binary(Bytes::from(bytes))).await.is_err() {
+                return;
+            }
+        }
+        drop(to_client.close().await);
+    };
+    let inward = async move {
+        while let Some(Ok(message)) = from_client.next().await {
+            let bytes: Bytes = match message {
+                Message::Text(text) => text.into(),
+                Message::Binary(bytes) => bytes,
+                Message::Close(_) => break,
+                Message::Ping(_) | Message::Pong(_) => continue,
+            };
+            let (bytes, detached) = match keys.as_mut().map(|keys| keys.pass(&bytes)) {
+                None => (bytes.to_vec(), false),
+                Some(Passed::On(bytes)) => (bytes, false),
+                Some(Passed::Detached(bytes)) => (bytes, true),
+            };
+            if let Some(writer) = input.as_mut()
+                && !bytes.is_empty()
+                && let Err(error) = writer.write(&bytes).await
+            {
+                tracing::debug!(%error, "input is not taken any more");
+                input = None;
+            }
+            if detached {
+                return true;
+            }
+        }
+        if closes_stdin && let Some(writer) = input.as_mut() {
+            drop(writer.eof().await);
+        }
+        false
+    };
+    tokio::select! {
+        () = outward => false,
+        detached = inward => detached,
+    }
+}
+
+/// Takes Docker's 8-byte headers out of a multiplexed stream.
+#[derive(Debug, Default)]
+struct Frames {
+    header: Vec<u8>,
+    left: usize,
+}
+
+impl Frames {
+    fn payload(&mut self, mut bytes: &[u8]) -> Vec<u8> {
+        let mut payload = Vec::with_capacity(bytes.len());
+        while !bytes.is_empty() {
+            if self.left == 0 {
+                let take = bytes.len().min(8 - self.header.len());
+                self.header.extend_from_slice(&bytes[..take]);
+                bytes = &bytes[take..];
+                if let &[_, _, _, _, a, b, c, d] = self.header.as_slice() {
+                    self.left = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+                    self.header.clear();
+                }
+                continue;
+            }
+            let take = bytes.len().min(self.left);
+            payload.extend_from_slice(&bytes[..take]);
+            self.left -= take;
+            bytes = &bytes[take..];
+        }
+        payload
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_taken_out_wherever_the_reads_end() {
+        let stream = b"\x01\0\0\0\0\0\0\x03abc\x02\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\x02de";
+        for size in 1..stream.len() {
+            let mut frames = Frames::default();
+            let all: Vec<u8> = stream.chunks(size).flat_map(|chunk| frames.payload(chunk)).collect();
+            assert_eq!(all, b"abcde", "{size}");
+        }
+    }
+}
