@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     sys::return_freed_memory();
     keep_files_private();
+    allow_many_files();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build();
     let ended = match runtime {
@@ -53,6 +54,20 @@ fn main() -> ExitCode {
 fn keep_files_private() {
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
 }
+
+/// Each connection to a published port takes two files here and more in the vsock daemon, which inherits the limit.
+#[cfg(unix)]
+fn allow_many_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // macOS takes no infinite one; its default is enough to begin with.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// There is no such limit.
+#[cfg(not(unix))]
+fn allow_many_files() {}
 
 /// A user's own folders are private by inheritance.
 #[cfg(not(unix))]

@@ -10,6 +10,7 @@ use types::ContainerId;
 
 use super::binding::{Port, Protocol};
 use crate::machine::Machine;
+use crate::network::Networks;
 use crate::record::Record;
 use crate::registry::Registry;
 
@@ -44,29 +45,33 @@ pub(crate) struct Place {
     pub(crate) host_binding: Option<IpAddr>,
 }
 
-type PlaceOf = Box<dyn Fn(&Record) -> Place + Send + Sync>;
-
 /// Through the guest's agent.
 pub(crate) struct Guest {
     machine: Arc<dyn Machine>,
     registry: Registry,
-    place: PlaceOf,
+    networks: Networks,
 }
 
 impl Guest {
-    pub(crate) fn new(
-        machine: Arc<dyn Machine>,
-        registry: Registry,
-        place: impl Fn(&Record) -> Place + Send + Sync + 'static,
-    ) -> Self {
-        Self { machine, registry, place: Box::new(place) }
+    pub(crate) fn new(machine: Arc<dyn Machine>, registry: Registry, networks: Networks) -> Self {
+        Self { machine, registry, networks }
     }
 }
 
 #[async_trait]
 impl Way for Guest {
     fn place(&self, record: &Record) -> Place {
-        (self.place)(record)
+        let address = self.networks.address_of(record);
+        let is_it = |attachment: &&crate::network::Attachment| {
+            let live = attachment.live.as_ref();
+            live.is_some_and(|live| live.addresses().any(|own| Some(own) == address))
+        };
+        let endpoint = record.networks.iter().find(is_it).and_then(|attachment| attachment.live.as_ref());
+        Place {
+            address,
+            endpoint_id: endpoint.map(|live| live.endpoint_id.clone()),
+            host_binding: self.networks.host_binding(record),
+        }
     }
 
     async fn dial(&self, container: &ContainerId, port: Port) -> Result<Stream, DialError> {
