@@ -157,7 +157,8 @@ impl fmt::Display for Rule {
 }
 
 impl Chain {
-    /// As `nft` lists it, for tests and logs.
+    /// As `nft` lists it.
+    #[cfg(test)]
     pub(crate) fn name(&self) -> &'static str {
         self.hook.facts().0
     }
@@ -358,10 +359,16 @@ impl Table {
         }
     }
 
-    /// Names the table's contents; kept beside it in the kernel.
+    /// Names the table's contents, but for the ports of new destinations; kept beside it in the kernel.
     pub(crate) fn mark(&self) -> [u8; 8] {
         let mut batch = Batch::default();
-        self.contents(&mut batch);
+        let mut lasting = self.clone();
+        for rule in lasting.chains.iter_mut().flat_map(|chain| &mut chain.rules) {
+            if let Then::DestinationNat(_, port) = &mut rule.then {
+                *port = 0;
+            }
+        }
+        lasting.contents(&mut batch);
         let mut hasher = DefaultHasher::new();
         hasher.write(batch.bytes());
         hasher.finish().to_be_bytes()
@@ -439,5 +446,8 @@ mod tests {
         };
         assert_eq!(table(Then::Drop).mark(), table(Then::Drop).mark());
         assert_ne!(table(Then::Drop).mark(), table(Then::Accept).mark());
+        let to = |address: &str, port| Then::DestinationNat(address.parse().unwrap(), port);
+        assert_eq!(table(to("10.0.0.1", 1)).mark(), table(to("10.0.0.1", 2)).mark());
+        assert_ne!(table(to("10.0.0.1", 1)).mark(), table(to("10.0.0.2", 1)).mark());
     }
 }

@@ -103,17 +103,18 @@ fn check(network: &Network) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Replaces the rules when the kernel holds others. True when it did.
-fn settle_rules(known: &Networked) -> Result<bool, Failure> {
+/// Makes the kernel's rules those of `known`. False when it held others; ports on which the agent answers questions
+/// do not count there, and are told anew with `afresh`.
+fn settle_rules(known: &Networked, afresh: bool) -> Result<bool, Failure> {
     let network = failed("rules");
     let listening = known.values().flat_map(|its| its.listening.iter().copied());
     let table = rules::table(known.values().map(|its| &its.network), listening);
     let socket = Socket::netfilter().map_err(|error| network(&error))?;
-    if socket.holds(&table).map_err(|error| network(&error))? {
-        return Ok(false);
+    let held = socket.holds(&table).map_err(|error| network(&error))?;
+    if afresh || !held {
+        socket.replace(&table).map_err(|error| network(&error))?;
     }
-    socket.replace(&table).map_err(|error| network(&error))?;
-    Ok(true)
+    Ok(held)
 }
 
 fn listen(gateway: IpAddr) -> io::Result<(Resolver, Listening)> {
@@ -190,7 +191,7 @@ impl Networks {
             return Ok(its.index);
         }
         self.settle(known, &Self::devices()?, network)?;
-        settle_rules(known)?;
+        settle_rules(known, true)?;
         Ok(known.get(&network.id).map_or(0, |its| its.index))
     }
 
@@ -210,7 +211,7 @@ impl Networks {
         bridge::delete(&socket, &bridge).map_err(|error| problem(&error))?;
         lock(&self.servers).remove(&Asker::Gateway(id.to_owned()));
         known.remove(id);
-        settle_rules(&known).map(drop)
+        settle_rules(&known, false).map(drop)
     }
 
     /// What a container with these endpoints is started with; its names count from now on. Blocks.
@@ -325,7 +326,8 @@ impl Networks {
         let socket = Socket::route().map_err(|error| problem(&error))?;
         let devices = Self::devices()?;
         // A guest that has just booted has none of it, and nothing is wrong with that.
-        let fresh = known.is_empty() && !devices.links.iter().any(bridge::is_ours);
+        let new = known.is_empty();
+        let fresh = new && !devices.links.iter().any(bridge::is_ours);
         let mut done = Vec::new();
 
         let wanted: HashSet<&str> = networks.iter().map(|network| network.bridge.as_str()).collect();
@@ -343,7 +345,8 @@ impl Networks {
         for network in networks {
             done.extend(self.settle(&mut known, &devices, network)?);
         }
-        if settle_rules(&known)? {
+        let afresh = new || !done.is_empty();
+        if !settle_rules(&known, afresh)? {
             done.push("rules between networks".to_owned());
         }
         if fresh {
