@@ -59,6 +59,7 @@ pub(crate) fn run() -> ExitCode {
         .with_max_level(tracing::Level::INFO)
         .without_time()
         .init();
+    allow_many_files();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -77,6 +78,15 @@ pub(crate) fn run() -> ExitCode {
             tracing::error!("agent: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Each published connection takes two; shims and containers inherit the limits, which are Docker's at the top.
+fn allow_many_files() {
+    use nix::sys::resource::{Resource, setrlimit};
+    const FILES: (u64, u64) = (65_536, 524_288);
+    if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, FILES.0, FILES.1) {
+        tracing::warn!(%error, "the limit of open files stays low");
     }
 }
 
