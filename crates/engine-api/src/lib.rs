@@ -17,6 +17,7 @@ mod listen;
 mod params;
 mod routes;
 mod serve;
+mod settings;
 mod state;
 mod streams;
 mod version;

@@ -5,13 +5,14 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use bollard_stubs::models::{ContainerCreateBody, ContainerInspectResponse, ContainerSummary};
+use bollard_stubs::models::{ContainerCreateBody, ContainerSummary};
 use engine::{ListOptions, RemoveOptions};
 use http::{HeaderMap, StatusCode};
 
 use crate::body;
 use crate::error::{Answer, ApiError};
 use crate::params::Params;
+use crate::settings;
 use crate::state::Api;
 
 pub(super) fn routes() -> Router<Api> {
@@ -48,8 +49,12 @@ async fn inspect(
     State(api): State<Api>,
     Path(id): Path<String>,
     params: Params,
-) -> Answer<Json<ContainerInspectResponse>> {
-    Ok(Json(api.engine.inspect(&id, params.flag("size")).await?))
+) -> Answer<Json<serde_json::Value>> {
+    let inspected = api.engine.inspect(&id, params.flag("size")).await?;
+    let mut inspected = serde_json::to_value(inspected)
+        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    settings::complete(&mut inspected);
+    Ok(Json(inspected))
 }
 
 async fn rename(State(api): State<Api>, Path(id): Path<String>, params: Params) -> Answer<StatusCode> {

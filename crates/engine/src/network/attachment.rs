@@ -203,10 +203,7 @@ fn is_mac(text: &str) -> bool {
 }
 
 fn is_interface(name: &str) -> bool {
-    (1..16).contains(&name.len())
-        && name != "lo"
-        && name.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'/' | b':' | b'%'))
-        && !matches!(name, "." | "..")
+    (1..16).contains(&name.len()) && name != "lo" && name.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 #[cfg(test)]

@@ -233,10 +233,11 @@ fn options_of(options: &HashMap<String, String>) -> Result<Vec<String>, NetworkE
 }
 
 fn bridge_name(name: &str) -> Result<(), NetworkError> {
-    let fine = |b: u8| b.is_ascii_graphic() && b != b'/' && b != b':';
-    if name.is_empty() || (name.len() < 16 && name != "." && name != ".." && name.bytes().all(fine)) {
-        // Devices of the VM itself.
-        if !matches!(name, "lo" | "docker0") && !name.starts_with("eth") {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    if name.is_empty() || (name.len() < 16 && name.bytes().all(fine)) {
+        // Devices and words of the VM's kernel itself.
+        let own = ["lo", "docker0", "all", "default", ".", ".."];
+        if !own.contains(&name) && !name.starts_with("eth") {
             return Ok(());
         }
     }

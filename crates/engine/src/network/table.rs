@@ -236,7 +236,10 @@ impl Networks {
         });
         all.iter()
             .enumerate()
-            .map(|(at, (network, _, live))| endpoint(network, live, at == 0 && !network.internal))
+            .map(|(at, (network, _, live))| v1::Endpoint {
+                name_servers: record.host_config.dns.clone().unwrap_or_default(),
+                ..endpoint(network, live, at == 0 && !network.internal)
+            })
             .collect()
     }
 

@@ -161,7 +161,7 @@ impl Task {
                     container_id: self.record.id.to_string(),
                     endpoint,
                     hosts: network::hosts(&self.record),
-                    ..v1::ConnectEndpointRequest::default()
+                    resolv_conf: network::resolv_conf(&self.record, &self.shared.networks),
                 };
                 let made = call(QUICK, agent.grpc().connect_endpoint(request)).await;
                 made.map(drop).map_err(|error| error.into_error("connect the container to a network"))
@@ -222,7 +222,7 @@ impl Task {
             container_id: self.record.id.to_string(),
             network_id: removed.network_id.clone(),
             hosts: network::hosts(&self.record),
-            ..v1::DisconnectEndpointRequest::default()
+            resolv_conf: network::resolv_conf(&self.record, &self.shared.networks),
         };
         match call(QUICK, agent.grpc().disconnect_endpoint(request)).await {
             Ok(_) => Ok(()),

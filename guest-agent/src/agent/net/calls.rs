@@ -13,13 +13,16 @@ use crate::agent::guest::{Guest, blocking, container_key};
 use crate::agent::table::Key;
 use crate::paths;
 
-/// Writes a running container's /etc/hosts. The file is bound into the container, so it stays the same file.
-fn write_hosts(container: &str, hosts: &str) -> Result<(), Failure> {
-    if hosts.is_empty() {
-        return Ok(());
+/// Writes a running container's /etc/hosts and /etc/resolv.conf. The files are bound into the container, so they
+/// stay the same files.
+fn write_files(container: &str, hosts: &str, resolv_conf: &str) -> Result<(), Failure> {
+    for (name, text) in [("hosts", hosts), ("resolv.conf", resolv_conf)] {
+        if !text.is_empty() {
+            fs::write(paths::run_dir(container).join(name), text)
+                .map_err(|error| Failure::internal(name, error))?;
+        }
     }
-    fs::write(paths::run_dir(container).join("hosts"), hosts)
-        .map_err(|error| Failure::internal("hosts", error))
+    Ok(())
 }
 
 impl Guest {
@@ -75,7 +78,7 @@ impl Guest {
         blocking(move || {
             let endpoint = request.endpoint.ok_or_else(|| Failure::new(Code::BadSpec, "no endpoint"))?;
             guest.networks.connect(&key.container, state.pid, &endpoint)?;
-            write_hosts(&key.container, &request.hosts)
+            write_files(&key.container, &request.hosts, &request.resolv_conf)
         })
         .await
     }
@@ -90,7 +93,7 @@ impl Guest {
         let guest = Arc::clone(self);
         blocking(move || {
             guest.networks.disconnect(&key.container, state.pid, &request.network_id)?;
-            write_hosts(&key.container, &request.hosts)
+            write_files(&key.container, &request.hosts, &request.resolv_conf)
         })
         .await
     }

@@ -269,6 +269,9 @@ impl Networks {
         let mut its = lock(&self.names).endpoints(container);
         its.retain(|other| other.network.as_ref().is_none_or(|other| other.id != network.id));
         endpoint::plug(pid, &interface).map_err(|error| problem(&error))?;
+        if !interface.gateways.is_empty() {
+            its.iter_mut().for_each(|other| other.default_route = false);
+        }
         its.push(endpoint.clone());
         lock(&self.names).set(container, &its);
         self.ensure_resolver(container, pid, &its).map(drop)

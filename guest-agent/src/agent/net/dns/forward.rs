@@ -2,7 +2,7 @@
 //! the moment. Answers pass as they are, refusals too.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::interface::DNS;
 
-const UPSTREAM: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
+const UPSTREAM: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 3));
 /// How long one attempt may take; a client gives up after five seconds.
 const ATTEMPT: Duration = Duration::from_millis(2200);
 const ATTEMPTS: u32 = 2;
@@ -28,7 +28,8 @@ fn answers(query: &[u8], reply: &[u8]) -> bool {
 }
 
 async fn by_udp(query: &[u8], upstream: SocketAddr) -> io::Result<Vec<u8>> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+    let any: IpAddr = if upstream.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).await?;
     socket.connect(upstream).await?;
     let mut buffer = vec![0; LONGEST];
     for _ in 0..ATTEMPTS {
@@ -59,9 +60,16 @@ async fn by_tcp(query: &[u8], upstream: SocketAddr) -> io::Result<Vec<u8>> {
     if answers(query, &reply) { Ok(reply) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
-/// Asks the host's resolver. `limit` is what the asker takes.
-pub(super) async fn ask(query: &[u8], limit: usize) -> io::Result<Vec<u8>> {
-    ask_at(query, limit, (UPSTREAM, DNS).into()).await
+/// Asks one of `servers` after the other, or the host's resolver. `limit` is what the asker takes.
+pub(super) async fn ask(query: &[u8], limit: usize, servers: &[IpAddr]) -> io::Result<Vec<u8>> {
+    let mut asked = Err(io::ErrorKind::NotFound.into());
+    for &server in if servers.is_empty() { &[UPSTREAM][..] } else { servers } {
+        asked = ask_at(query, limit, (server, DNS).into()).await;
+        if asked.is_ok() {
+            break;
+        }
+    }
+    asked
 }
 
 async fn ask_at(query: &[u8], limit: usize, upstream: SocketAddr) -> io::Result<Vec<u8>> {

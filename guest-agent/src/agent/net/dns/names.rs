@@ -121,6 +121,14 @@ impl Names {
         Some(format!("{name}.{}", holder.network_name))
     }
 
+    /// Who is asked beyond our names; none: the host's resolver.
+    pub(crate) fn servers_of(&self, asker: &Asker) -> Vec<IpAddr> {
+        let Asker::Container(id) = asker else { return Vec::new() };
+        let endpoints = self.holders.get(id).into_iter().flatten().map(|(endpoint, _)| endpoint);
+        let servers = endpoints.map(|endpoint| &endpoint.name_servers).find(|servers| !servers.is_empty());
+        servers.into_iter().flatten().filter_map(|server| server.parse().ok()).collect()
+    }
+
     /// The asker may ask beyond our names.
     pub(crate) fn may_reach_out(&self, asker: &Asker) -> bool {
         matches!(asker, Asker::Gateway(_)) || self.of(asker).any(|holder| !holder.internal)

@@ -2,7 +2,7 @@
 //! Nothing of a container's may stay open here when it is gone: a socket keeps its namespace alive.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -47,7 +47,7 @@ struct Source {
 /// What is to be done for a question.
 enum Work {
     Said(Vec<u8>),
-    Ask(Box<Message>),
+    Ask(Box<Message>, Vec<IpAddr>),
     Nothing,
 }
 
@@ -55,13 +55,13 @@ impl Source {
     fn decide(&self, question: &[u8], limit: impl Fn(&Message) -> usize) -> Work {
         let Ok(query) = Message::from_vec(question) else { return Work::Nothing };
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let answer = {
+        let (answer, servers) = {
             let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-            answer::answer(&query, &names, &self.asker, turn)
+            (answer::answer(&query, &names, &self.asker, turn), names.servers_of(&self.asker))
         };
         match answer {
             Answer::Say(message) => said(&message, limit(&query)),
-            Answer::Forward => Work::Ask(Box::new(query)),
+            Answer::Forward => Work::Ask(Box::new(query), servers),
             Answer::Ignore => Work::Nothing,
         }
     }
@@ -75,8 +75,8 @@ fn said(message: &Message, limit: usize) -> Work {
     bytes.map_or(Work::Nothing, Work::Said)
 }
 
-async fn asked_on(question: &[u8], query: &Message, limit: usize) -> Vec<u8> {
-    match forward::ask(question, limit).await {
+async fn asked_on(question: &[u8], query: &Message, limit: usize, servers: &[IpAddr]) -> Vec<u8> {
+    match forward::ask(question, limit, servers).await {
         Ok(reply) => reply,
         Err(error) => {
             tracing::debug!(%error, "the host's resolver");
@@ -89,7 +89,7 @@ async fn converse(source: Source, mut stream: TcpStream) {
     while let Ok(Ok(question)) = timeout(IDLE, forward::read_message(&mut stream)).await {
         let reply = match source.decide(&question, |_| BY_TCP) {
             Work::Said(reply) => reply,
-            Work::Ask(query) => asked_on(&question, &query, BY_TCP).await,
+            Work::Ask(query, servers) => asked_on(&question, &query, BY_TCP, &servers).await,
             Work::Nothing => return,
         };
         if forward::write_message(&mut stream, &reply).await.is_err() {
@@ -98,8 +98,14 @@ async fn converse(source: Source, mut stream: TcpStream) {
     }
 }
 
-async fn ask_for(socket: Arc<UdpSocket>, question: Vec<u8>, query: Box<Message>, from: SocketAddr) {
-    let reply = asked_on(&question, &query, answer::udp_limit(&query)).await;
+async fn ask_for(
+    socket: Arc<UdpSocket>,
+    question: Vec<u8>,
+    query: Box<Message>,
+    servers: Vec<IpAddr>,
+    from: SocketAddr,
+) {
+    let reply = asked_on(&question, &query, answer::udp_limit(&query), &servers).await;
     let _ = socket.send_to(&reply, from).await;
 }
 
@@ -115,10 +121,10 @@ async fn run(source: Source, udp: UdpSocket, tcp: TcpListener) {
                 match source.decide(&buffer[..length], answer::udp_limit) {
                     Work::Said(reply) => drop(udp.send_to(&reply, from).await),
                     // Too many at a time: the client asks again.
-                    Work::Ask(_) if begun.len() >= AT_A_TIME => {}
-                    Work::Ask(query) => {
+                    Work::Ask(..) if begun.len() >= AT_A_TIME => {}
+                    Work::Ask(query, servers) => {
                         let question = buffer[..length].to_vec();
-                        begun.spawn(ask_for(Arc::clone(&udp), question, query, from));
+                        begun.spawn(ask_for(Arc::clone(&udp), question, query, servers, from));
                     }
                     Work::Nothing => {}
                 }
