@@ -68,7 +68,9 @@ async fn named_and_anonymous_volumes() {
 
     // Memory.
     let memory = "--mount type=tmpfs,dst=/m,tmpfs-size=1m,tmpfs-mode=1770";
-    assert_eq!(run(&host, memory, "stat -c %a /m; grep ' /m ' /proc/mounts | grep -o 'tmpfs.*size=1024k'; dd if=/dev/zero of=/m/x bs=1M count=2 2>/dev/null || echo full").await.lines().collect::<Vec<_>>()[0], "1770");
+    let look = "stat -c %a /m; grep ' /m ' /proc/mounts | grep -oE 'tmpfs|size=1024k|noexec'; \
+                dd if=/dev/zero of=/m/x bs=1M count=2 2>/dev/null || echo full";
+    assert_eq!(run(&host, memory, look).await, "1770\ntmpfs\ntmpfs\nnoexec\nsize=1024k\nfull");
     host.docker_args([
         "volume",
         "create",
@@ -145,6 +147,12 @@ async fn named_and_anonymous_volumes() {
     }
     host.docker("volume rm -f nothing").ok().await;
 
+    let events = host.docker_args(["events", "--since", "0", "--until", "0s", "--filter", "volume=web"]);
+    let events = events.ok().await;
+    for action in ["volume create web (driver=local)", "volume mount web", "volume unmount web"] {
+        assert!(events.contains(action), "{action}: {events}");
+    }
+
     // What nobody named goes with its container when asked; by prune; with --rm.
     host.docker("rm -v holder").ok().await;
     assert!(!host.docker("volume ls -q").ok().await.contains(&name));
@@ -156,7 +164,7 @@ async fn named_and_anonymous_volumes() {
     assert_eq!(pruned.lines().filter(|line| line.len() == 64).count(), 1, "{pruned}");
     assert!(host.docker("volume ls -q").ok().await.contains("web"), "named ones stay");
     let pruned = host.docker("volume prune -af --filter label=tier").ok().await;
-    assert!(pruned.contains("web") && pruned.contains("reclaimed space: 8B"), "{pruned}");
+    assert!(pruned.contains("web") && pruned.contains("reclaimed space: 25B"), "{pruned}");
     host.finish().await;
 }
 

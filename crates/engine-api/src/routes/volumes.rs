@@ -19,7 +19,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/volumes", get(list))
         .route("/volumes/create", post(create))
         .route("/volumes/prune", post(prune))
-        .route("/volumes/{name}", get(inspect).delete(remove))
+        .route("/volumes/{name}", get(inspect).delete(remove).put(update))
 }
 
 async fn list(State(api): State<Api>, params: Params) -> Answer<Json<Value>> {
@@ -43,6 +43,12 @@ async fn inspect(State(api): State<Api>, Path(name): Path<String>) -> Answer<Jso
 async fn remove(State(api): State<Api>, Path(name): Path<String>, params: Params) -> Answer<Response> {
     api.engine.volume_remove(&name, params.flag("force")).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Of cluster volumes alone, which need a swarm.
+async fn update() -> ApiError {
+    let text = "volume update only valid for cluster volumes, but swarm is unavailable";
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
 async fn prune(State(api): State<Api>, params: Params) -> Answer<Json<VolumePruneResponse>> {

@@ -35,8 +35,10 @@ fn entrypoint_and_command_by_dockers_rules() {
 fn the_image_fills_in() {
     let body =
         ContainerCreateBody { env: own(&["B=3", "C=4"]), user: Some(String::new()), ..Default::default() };
+    let body = ContainerCreateBody { volumes: own(&["/more", "/data"]), ..body };
     let from = ImageConfig { user: Some("app".into()), volumes: own(&["/data"]), ..image() };
     let checked = check(body, from).unwrap();
+    assert_eq!(checked.config.volumes, own(&["/data", "/more"]));
     assert_eq!(checked.config.env, own(&["A=1", "B=3", "C=4"]));
     assert_eq!(checked.config.user.as_deref(), Some("app"));
     assert_eq!(checked.host_config.network_mode.as_deref(), Some("bridge"));

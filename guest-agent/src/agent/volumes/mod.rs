@@ -15,6 +15,7 @@
 //!
 //! It must not know Docker's API or which containers are allowed a volume.
 
+mod busy;
 mod copy;
 mod fill;
 mod pin;
@@ -35,13 +36,14 @@ use crate::agent::failure::Failure;
 use crate::clock::unix_ns;
 use crate::paths;
 
+use busy::Busy;
 pub(crate) use pin::unpin;
 
-/// Fillings, volumes in memory and removals exclude each other.
-static CHANGES: Mutex<()> = Mutex::new(());
+/// Volumes in memory come and go one after the other.
+static MEMORY: Mutex<()> = Mutex::new(());
 
-fn changes() -> MutexGuard<'static, ()> {
-    CHANGES.lock().unwrap_or_else(PoisonError::into_inner)
+fn memories() -> MutexGuard<'static, ()> {
+    MEMORY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn internal(what: &str) -> impl Fn(io::Error) -> Failure {
@@ -116,10 +118,11 @@ fn source(id: &str, at: usize, mount: &v1::Mount, root: &File) -> Result<PathBuf
 /// The volume's root, made and filled where need be.
 fn open(id: &str, volume: &v1::VolumeSource, target: &str, root: &File) -> Result<PathBuf, Failure> {
     check(&volume.name)?;
-    let _changes = changes();
     if volume.options.get("type").is_some_and(|kind| kind == "tmpfs") {
+        let _memories = memories();
         return memory(id, volume).map_err(internal(&format!("volume {} in memory", volume.name)));
     }
+    let _busy = Busy::with(&volume.name);
     let filled = fill::open(id, &folder(&volume.name), volume.copy_up.then_some((root, target)));
     filled.map_err(|error| Failure::new(Code::DataDisk, format_args!("volume {}: {error}", volume.name)))
 }
@@ -157,7 +160,7 @@ fn flags(options: &str) -> (MsFlags, String) {
 
 /// The container's run has ended: what was bound for it goes, and volumes in memory that nobody else uses.
 pub(crate) fn release(container: &str) {
-    let _changes = changes();
+    let _memories = memories();
     unpin(container);
     let own = pin::dir(container);
     for entry in fs::read_dir(&own).into_iter().flatten().flatten() {
@@ -179,7 +182,7 @@ pub(crate) fn release(container: &str) {
 /// Puts a volume's folder aside; true when there was one. The trash is emptied by whoever asked.
 pub(crate) fn remove(name: &str) -> Result<bool, Failure> {
     check(name)?;
-    let _changes = changes();
+    let _busy = Busy::with(name);
     let trash = Path::new(paths::DATA).join("trash").join(format!("volume-{}", unix_ns()));
     match fs::rename(folder(name), trash) {
         Ok(()) => Ok(true),
