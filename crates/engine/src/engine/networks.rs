@@ -17,7 +17,10 @@ impl Engine {
     ///
     /// # Errors
     /// [`NetworkError`]: the name or a subnet is taken, the driver is not there, something cannot be understood.
-    pub async fn network_create(&self, request: NetworkCreateRequest) -> Result<NetworkCreateResponse, Error> {
+    pub async fn network_create(
+        &self,
+        request: NetworkCreateRequest,
+    ) -> Result<NetworkCreateResponse, Error> {
         let wanted = network::check(request)?;
         let warning = wanted.warnings.join("\n");
         let engine = self.clone();
@@ -50,7 +53,8 @@ impl Engine {
     pub fn network_list(&self, filters: HashMap<String, Vec<String>>) -> Result<Vec<NetworkInspect>, Error> {
         let filters = Filters::list(filters)?;
         let networks = &self.shared.networks;
-        let admitted = networks.all().into_iter().filter(|n| filters.admit(n, !networks.on(&n.id).is_empty()));
+        let admitted =
+            networks.all().into_iter().filter(|n| filters.admit(n, !networks.on(&n.id).is_empty()));
         // As Docker since 1.28: who is on it shows the inspection alone.
         Ok(admitted.map(|network| network::inspect(&network, &[])).collect())
     }

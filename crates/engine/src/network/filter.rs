@@ -34,7 +34,9 @@ impl Filters {
         };
         let dangling = match given.get("dangling").map(Vec::as_slice) {
             None | Some([]) => None,
-            Some([value]) if matches!(value.as_str(), "1" | "true" | "True" | "TRUE" | "t" | "T") => Some(true),
+            Some([value]) if matches!(value.as_str(), "1" | "true" | "True" | "TRUE" | "t" | "T") => {
+                Some(true)
+            }
             Some([value]) if matches!(value.as_str(), "0" | "false" | "False" | "FALSE" | "f" | "F") => {
                 Some(false)
             }

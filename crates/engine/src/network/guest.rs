@@ -13,7 +13,8 @@ use crate::task::Shared;
 pub(crate) async fn sync(shared: Arc<Shared>, agent: vmm::Agent) {
     // One at a time, so that a network that is being made meets no older list.
     let Ok(_turn) = shared.network_turn.acquire().await else { return };
-    let networks = shared.networks.all().iter().filter(|n| n.driver == "bridge").map(Network::to_guest).collect();
+    let networks =
+        shared.networks.all().iter().filter(|n| n.driver == "bridge").map(Network::to_guest).collect();
     let mut endpoints = Vec::new();
     for handle in shared.registry.all() {
         let view = handle.now();

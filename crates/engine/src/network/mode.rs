@@ -4,8 +4,7 @@ use bollard_stubs::models::{ContainerConfig, ContainerCreateBody, HostConfig};
 
 use super::NetworkError;
 
-pub(super) const SHARED: &str =
-    "container sharing network namespace with another container or host cannot be connected to any other network";
+pub(super) const SHARED: &str = "container sharing network namespace with another container or host cannot be connected to any other network";
 pub(super) const NONE: &str =
     "container cannot be connected to multiple networks with one of the networks in private (none) mode";
 

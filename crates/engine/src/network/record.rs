@@ -126,10 +126,7 @@ impl Network {
             id: self.id.clone(),
             bridge: self.bridge(),
             subnets: subnets
-                .map(|pool| v1::Subnet {
-                    cidr: pool.subnet.to_string(),
-                    gateway: pool.gateway.to_string(),
-                })
+                .map(|pool| v1::Subnet { cidr: pool.subnet.to_string(), gateway: pool.gateway.to_string() })
                 .collect(),
             internal: self.internal,
             masquerade: self.flag(MASQUERADE),

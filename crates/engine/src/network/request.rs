@@ -49,9 +49,12 @@ pub(crate) fn check(request: NetworkCreateRequest) -> Result<Wanted, NetworkErro
         return invalid(&format!("invalid network name: {name}"));
     }
     driver(request.driver.as_deref().unwrap_or_default())?;
-    if request.config_only == Some(true) || request.config_from.as_ref().is_some_and(|from| {
-        from.network.as_deref().is_some_and(|network| !network.is_empty())
-    }) {
+    if request.config_only == Some(true)
+        || request
+            .config_from
+            .as_ref()
+            .is_some_and(|from| from.network.as_deref().is_some_and(|network| !network.is_empty()))
+    {
         return invalid("configuration-only networks (ConfigOnly, ConfigFrom) are not supported by Coracle");
     }
     if request.ingress == Some(true) {
@@ -135,9 +138,9 @@ fn subnets(configs: Vec<IpamConfig>, ipv6: bool) -> Result<Vec<Given>, NetworkEr
         };
         let gateway = match config.gateway.as_deref().filter(|gateway| !gateway.is_empty()) {
             None => None,
-            Some(text) => inside(text, subnet)
-                .map_err(|why| wrong.push(format!("invalid gateway {text}: {why}")))
-                .ok(),
+            Some(text) => {
+                inside(text, subnet).map_err(|why| wrong.push(format!("invalid gateway {text}: {why}"))).ok()
+            }
         };
         let mut auxiliary = HashMap::new();
         for (name, text) in config.auxiliary_addresses.unwrap_or_default() {
@@ -160,9 +163,13 @@ fn family(v4: bool) -> &'static str {
 }
 
 fn ip_range(text: &str, subnet: Prefix) -> Result<Prefix, String> {
-    let range: Prefix = text.parse().map_err(|()| format!("invalid ip-range {text}: invalid CIDR block notation"))?;
+    let range: Prefix =
+        text.parse().map_err(|()| format!("invalid ip-range {text}: invalid CIDR block notation"))?;
     if range.address.is_ipv4() != subnet.address.is_ipv4() {
-        return Err(format!("invalid ip-range {text}: parent subnet is an {} block", family(subnet.address.is_ipv4())));
+        return Err(format!(
+            "invalid ip-range {text}: parent subnet is an {} block",
+            family(subnet.address.is_ipv4())
+        ));
     }
     if range != range.masked() {
         return Err(format!("invalid ip-range {text}: it should be {}", range.masked()));
@@ -197,7 +204,9 @@ impl Given {
             Some(gateway) if taken(gateway) => return Err(NetworkError::AddressInUse),
             Some(gateway) => gateway,
             None => super::ipam::free_address(self.subnet, self.range.unwrap_or(self.subnet), taken)
-                .ok_or_else(|| NetworkError::Invalid(format!("{}: no address is left for a gateway", self.subnet)))?,
+                .ok_or_else(|| {
+                    NetworkError::Invalid(format!("{}: no address is left for a gateway", self.subnet))
+                })?,
         };
         let Self { subnet, range, auxiliary, .. } = self;
         Ok(Pool { subnet, range, gateway, auxiliary, by_user: true })
@@ -219,7 +228,9 @@ fn options_of(options: &HashMap<String, String>) -> Result<Vec<String>, NetworkE
             MTU if !value.parse::<u32>().is_ok_and(|mtu| (68..=65_535).contains(&mtu)) => {
                 return wrong("not between 68 and 65535");
             }
-            HOST_BINDING if !value.is_empty() && value.parse::<IpAddr>().is_err() => return wrong("not an address"),
+            HOST_BINDING if !value.is_empty() && value.parse::<IpAddr>().is_err() => {
+                return wrong("not an address");
+            }
             MTU | HOST_BINDING => {}
             BRIDGE_NAME => bridge_name(value)?,
             name if DEFAULTS.contains(&(name, value.as_str())) => {}
@@ -285,7 +296,10 @@ mod tests {
                 Ok(gateway) => assert_eq!(checked.unwrap().network.pools[0].gateway.to_string(), gateway),
                 Err(text) => {
                     let error = checked.unwrap_err().to_string();
-                    assert!(error.starts_with("invalid network config:\n") && error.contains(text), "{error}");
+                    assert!(
+                        error.starts_with("invalid network config:\n") && error.contains(text),
+                        "{error}"
+                    );
                 }
             }
         }
@@ -302,8 +316,16 @@ mod tests {
                 ..NetworkCreateRequest::default()
             })
         };
-        assert!(with("bridge", &[(ICC, "false"), (MTU, "1400"), (BRIDGE_NAME, "my0")]).unwrap().warnings.is_empty());
-        assert_eq!(with("", &[("com.docker.network.bridge.inhibit_ipv4", "true")]).unwrap().warnings.len(), 1);
+        assert!(
+            with("bridge", &[(ICC, "false"), (MTU, "1400"), (BRIDGE_NAME, "my0")])
+                .unwrap()
+                .warnings
+                .is_empty()
+        );
+        assert_eq!(
+            with("", &[("com.docker.network.bridge.inhibit_ipv4", "true")]).unwrap().warnings.len(),
+            1
+        );
         for (driver, options, text) in [
             ("macvlan", vec![], "macvlan"),
             ("host", vec![], "only one instance of \"host\""),
@@ -318,7 +340,10 @@ mod tests {
             assert!(error.contains(text), "{error}");
         }
         for name in ["", "bridge", "default", "none", "container:a"] {
-            assert!(check(NetworkCreateRequest { name: name.into(), ..Default::default() }).is_err(), "{name}");
+            assert!(
+                check(NetworkCreateRequest { name: name.into(), ..Default::default() }).is_err(),
+                "{name}"
+            );
         }
     }
 }

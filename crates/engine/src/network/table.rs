@@ -253,7 +253,8 @@ impl Networks {
     pub(crate) fn host_binding(&self, record: &Record) -> Option<IpAddr> {
         let tables = self.tables();
         let of = |id: &str| tables.networks.iter().find(|n| n.id == id);
-        let network = record.networks.iter().find_map(|a| of(&a.network_id).filter(|n| n.is_user_defined()))?;
+        let network =
+            record.networks.iter().find_map(|a| of(&a.network_id).filter(|n| n.is_user_defined()))?;
         network.options.get(HOST_BINDING)?.parse().ok()
     }
 }
@@ -329,17 +330,18 @@ impl Tables {
                 || self.on(&network.id).any(|(_, lease)| lease.live.addresses().any(|a| a == address))
         };
         let fixed = if v4 { wanted.fixed_v4().map(IpAddr::V4) } else { wanted.fixed_v6().map(IpAddr::V6) };
-        let address = match fixed {
-            Some(address) if held(address) => return Err(NetworkError::AddressInUse),
-            Some(address) => address,
-            None => ipam::free_address(pool.subnet, pool.range.unwrap_or(pool.subnet), held).ok_or_else(|| {
-                NetworkError::NoAddress {
-                    family: if v4 { "IPv4" } else { "IPv6" },
-                    name: network.name.clone(),
-                    id: network.id.clone(),
-                }
-            })?,
-        };
+        let address =
+            match fixed {
+                Some(address) if held(address) => return Err(NetworkError::AddressInUse),
+                Some(address) => address,
+                None => ipam::free_address(pool.subnet, pool.range.unwrap_or(pool.subnet), held).ok_or_else(
+                    || NetworkError::NoAddress {
+                        family: if v4 { "IPv4" } else { "IPv6" },
+                        name: network.name.clone(),
+                        id: network.id.clone(),
+                    },
+                )?,
+            };
         Ok(Some((address, pool.subnet.bits)))
     }
 

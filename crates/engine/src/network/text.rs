@@ -53,7 +53,8 @@ pub(crate) fn resolv_conf(record: &Record, networks: &Networks) -> String {
     let list = |values: &Option<Vec<String>>| values.clone().unwrap_or_default();
     let mut servers = list(&host.dns);
     let mut options = list(&host.dns_options);
-    let named = |attachment: &super::Attachment| !matches!(attachment.network.as_str(), "bridge" | "host" | "none");
+    let named =
+        |attachment: &super::Attachment| !matches!(attachment.network.as_str(), "bridge" | "host" | "none");
     if record.networks.iter().any(|attachment| attachment.live.is_some() && named(attachment)) {
         servers = vec![RESOLVER.to_owned()];
         if !options.iter().any(|option| option.starts_with("ndots:")) {
@@ -61,7 +62,9 @@ pub(crate) fn resolv_conf(record: &Record, networks: &Networks) -> String {
         }
     } else if servers.is_empty() {
         let gateway = match Mode::of(&record.config, host) {
-            Mode::Bridge => networks.find("bridge").ok().and_then(|n| n.pool(true).map(|p| p.gateway.to_string())),
+            Mode::Bridge => {
+                networks.find("bridge").ok().and_then(|n| n.pool(true).map(|p| p.gateway.to_string()))
+            }
             _ => None,
         };
         servers.push(gateway.unwrap_or_else(|| NAME_SERVER.to_owned()));

@@ -16,8 +16,9 @@ pub(crate) fn inspect(network: &Network, on_it: &[(ContainerId, Lease)]) -> Netw
         subnet: Some(pool.subnet.to_string()),
         ip_range: Some(pool.range.map(|range| range.to_string()).unwrap_or_default()),
         gateway: Some(pool.gateway.to_string()),
-        auxiliary_addresses: (!pool.auxiliary.is_empty())
-            .then(|| pool.auxiliary.iter().map(|(name, address)| (name.clone(), address.to_string())).collect()),
+        auxiliary_addresses: (!pool.auxiliary.is_empty()).then(|| {
+            pool.auxiliary.iter().map(|(name, address)| (name.clone(), address.to_string())).collect()
+        }),
     });
     let containers = on_it.iter().map(|(id, lease)| {
         let live = &lease.live;

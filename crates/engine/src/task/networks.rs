@@ -57,7 +57,8 @@ impl Task {
 
     /// Gives everything back; what was held is left for the event.
     pub(super) fn give_networks_back(&mut self) -> Vec<Attachment> {
-        let held = self.record.networks.iter().filter(|attachment| attachment.live.is_some()).cloned().collect();
+        let held =
+            self.record.networks.iter().filter(|attachment| attachment.live.is_some()).cloned().collect();
         for attachment in &mut self.record.networks {
             attachment.live = None;
         }

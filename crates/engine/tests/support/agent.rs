@@ -38,6 +38,10 @@ struct State {
     programs: HashMap<Key, String>,
     calls: Vec<String>,
     specs: HashMap<String, serde_json::Value>,
+    starts: HashMap<String, v1::StartContainerRequest>,
+    synced: Vec<v1::SyncNetworksRequest>,
+    connected: Vec<v1::ConnectEndpointRequest>,
+    disconnected: Vec<v1::DisconnectEndpointRequest>,
     live: Option<Live>,
 }
 
@@ -124,6 +128,24 @@ impl Fake {
 
     pub fn spec(&self, id: &str) -> serde_json::Value {
         self.state.lock().unwrap().specs[id].clone()
+    }
+
+    /// With what it was last started.
+    pub fn started_with(&self, id: &str) -> v1::StartContainerRequest {
+        self.state.lock().unwrap().starts[id].clone()
+    }
+
+    /// What the guest was told of networks, so far.
+    pub fn synced(&self) -> Vec<v1::SyncNetworksRequest> {
+        self.state.lock().unwrap().synced.clone()
+    }
+
+    pub fn connected(&self) -> Vec<v1::ConnectEndpointRequest> {
+        self.state.lock().unwrap().connected.clone()
+    }
+
+    pub fn disconnected(&self) -> Vec<v1::DisconnectEndpointRequest> {
+        self.state.lock().unwrap().disconnected.clone()
     }
 
     /// A process ends, whether or not anyone listens.
@@ -246,7 +268,11 @@ impl Agent for Service {
         if spec["process"]["args"][0] == "hangs" {
             std::future::pending::<()>().await;
         }
-        self.0.state.lock().unwrap().specs.insert(request.container_id.clone(), spec.clone());
+        {
+            let mut state = self.0.state.lock().unwrap();
+            state.specs.insert(request.container_id.clone(), spec.clone());
+            state.starts.insert(request.container_id.clone(), request.clone());
+        }
         let reference = v1::ProcessRef { container_id: request.container_id, exec_id: String::new() };
         let (pid, started_unix_ns) = self.0.begin(reference, &spec["process"]["args"])?;
         Ok(Response::new(v1::StartContainerReply { pid, started_unix_ns }))
@@ -335,8 +361,11 @@ impl Agent for Service {
         Ok(Response::new(Default::default()))
     }
 
-    async fn sync_networks(&self, _: Request<v1::SyncNetworksRequest>) -> Answer<v1::SyncNetworksReply> {
-        self.0.note("sync_networks");
+    async fn sync_networks(
+        &self,
+        request: Request<v1::SyncNetworksRequest>,
+    ) -> Answer<v1::SyncNetworksReply> {
+        self.0.state.lock().unwrap().synced.push(request.into_inner());
         Ok(Response::new(Default::default()))
     }
 
@@ -352,17 +381,17 @@ impl Agent for Service {
 
     async fn connect_endpoint(
         &self,
-        _: Request<v1::ConnectEndpointRequest>,
+        request: Request<v1::ConnectEndpointRequest>,
     ) -> Answer<v1::ConnectEndpointReply> {
-        self.0.note("connect_endpoint");
+        self.0.state.lock().unwrap().connected.push(request.into_inner());
         Ok(Response::new(Default::default()))
     }
 
     async fn disconnect_endpoint(
         &self,
-        _: Request<v1::DisconnectEndpointRequest>,
+        request: Request<v1::DisconnectEndpointRequest>,
     ) -> Answer<v1::DisconnectEndpointReply> {
-        self.0.note("disconnect_endpoint");
+        self.0.state.lock().unwrap().disconnected.push(request.into_inner());
         Ok(Response::new(Default::default()))
     }
 

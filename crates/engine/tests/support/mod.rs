@@ -131,9 +131,11 @@ impl World {
         self.engine.events(Some(0), None, &HashMap::new())
     }
 
-    /// The next `count` actions since the beginning.
+    /// The next `count` actions of containers since the beginning.
     pub async fn actions(&self, count: usize) -> Vec<String> {
-        let actions = self.events().take(count).map(|event| event.action.unwrap()).collect();
+        let of_containers = [("type".to_owned(), vec!["container".to_owned()])].into();
+        let events = self.engine.events(Some(0), None, &of_containers);
+        let actions = events.take(count).map(|event| event.action.unwrap()).collect();
         tokio::time::timeout(Duration::from_secs(10), actions).await.expect("fewer events")
     }
 }
@@ -148,7 +150,11 @@ pub fn body(program: &str, host: HostConfig) -> ContainerCreateBody {
 }
 
 async fn open(home: &std::path::Path, store: &images::Store, machine: &Arc<FakeMachine>) -> Engine {
-    let config = EngineConfig { db_path: home.join("db/engine.redb"), file_sharing: Vec::new(), publish_on: engine::PublishOn::default() };
+    let config = EngineConfig {
+        db_path: home.join("db/engine.redb"),
+        file_sharing: Vec::new(),
+        publish_on: engine::PublishOn::default(),
+    };
     Engine::open(config, store.clone(), Arc::clone(machine) as Arc<dyn Machine>).await.unwrap()
 }
 

@@ -73,7 +73,10 @@ fn a_fixed_address_is_taken_once() {
         ..Default::default()
     };
     let a = on("a", &web, fixed());
-    assert_eq!(networks.take(&a, &nobody).unwrap()[0].live.as_ref().unwrap().ipv4.unwrap().0.octets(), [10, 9, 0, 7]);
+    assert_eq!(
+        networks.take(&a, &nobody).unwrap()[0].live.as_ref().unwrap().ipv4.unwrap().0.octets(),
+        [10, 9, 0, 7]
+    );
     let refused = networks.take(&on("b", &web, fixed()), &nobody).unwrap_err();
     assert_eq!(refused.to_string(), "failed to set up container networking: Address already in use");
 }
@@ -101,7 +104,13 @@ fn links_need_a_running_container_on_the_default_network() {
     let mut web = on("web", &bridge, Default::default());
     web.host_config.links = Some(vec!["/db:/web/store".into()]);
     let find = |name: &str| (name == "db").then(|| (db.id.clone(), "db".to_owned()));
-    assert!(networks.take(&web, &find).unwrap_err().to_string().contains("non running container: /db AS /web/store"));
+    assert!(
+        networks
+            .take(&web, &find)
+            .unwrap_err()
+            .to_string()
+            .contains("non running container: /db AS /web/store")
+    );
     db.networks = networks.take(&db, &nobody).unwrap();
     let find = |name: &str| (name == "db").then(|| (db.id.clone(), "db".to_owned()));
     web.networks = networks.take(&web, &find).unwrap();
@@ -112,7 +121,9 @@ fn links_need_a_running_container_on_the_default_network() {
 
 #[test]
 fn links_are_split_as_docker_writes_them() {
-    for (link, expected) in [("db", ("db", "db")), ("db:store", ("db", "store")), ("/db:/web/store", ("db", "store"))] {
+    for (link, expected) in
+        [("db", ("db", "db")), ("db:store", ("db", "store")), ("/db:/web/store", ("db", "store"))]
+    {
         assert_eq!(split_link(link), expected);
     }
 }
