@@ -114,6 +114,8 @@ pub(crate) fn start_failure(
         Code::BadSpec => (128, format!("{runtime}{message}: unknown"), true),
         _ => (128, message, false),
     };
+    // Docker finds this out before it asks a runtime.
+    let prefix = if text.starts_with("error gathering device information") { "" } else { prefix };
     let kind = if kind { ErrorKind::InvalidParameter } else { ErrorKind::System };
     StartFailure { code, prefix, message: text, kind }
 }

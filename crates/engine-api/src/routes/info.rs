@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use axum::Json;
 use axum::extract::State;
 use bollard_stubs::models::{
-    IndexInfo, LocalNodeState, PluginsInfo, RegistryServiceConfig, Runtime, SwarmInfo, SystemInfo,
+    Commit, IndexInfo, LocalNodeState, PluginsInfo, RegistryServiceConfig, Runtime, SwarmInfo, SystemInfo,
     SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum,
 };
 use images::RegistrySettings;
@@ -42,10 +42,10 @@ pub(super) async fn info(State(api): State<Api>) -> Json<SystemInfo> {
         ]),
         docker_root_dir: Some(api.service.home.display().to_string()),
         plugins: Some(PluginsInfo {
-            volume: Some(vec![]),
-            network: Some(vec![]),
+            volume: Some(vec!["local".to_owned()]),
+            network: Some(["bridge", "host", "null"].map(str::to_owned).to_vec()),
             authorization: Some(vec![]),
-            log: Some(vec!["json-file".to_owned(), "none".to_owned()]),
+            log: Some(["json-file", "local", "none"].map(str::to_owned).to_vec()),
         }),
         memory_limit: Some(true),
         swap_limit: Some(true),
@@ -83,7 +83,14 @@ pub(super) async fn info(State(api): State<Api>) -> Json<SystemInfo> {
             ("runc".to_owned(), Runtime::default()),
             ("io.containerd.runc.v2".to_owned(), Runtime::default()),
         ])),
-        default_runtime: some("container"),
+        default_runtime: some("runc"),
+        init_binary: some("docker-init"),
+        init_commit: Some(Commit { id: some(&api.service.version) }),
+        // Neither has a part in it; clients expect the fields.
+        containerd_commit: Some(Commit::default()),
+        runc_commit: Some(Commit::default()),
+        default_address_pools: None,
+        isolation: None,
         swarm: Some(SwarmInfo {
             node_id: some(""),
             node_addr: some(""),

@@ -7,7 +7,7 @@ use std::path::Path;
 use agent_proto::v1;
 use agent_proto::v1::error_detail::Code;
 use nix::sys::stat::{major, minor};
-use oci_spec::runtime::{LinuxThrottleDevice, LinuxThrottleDeviceBuilder, Spec};
+use oci_spec::runtime::{LinuxBlockIo, LinuxThrottleDevice, LinuxThrottleDeviceBuilder, Spec};
 
 use crate::agent::failure::Failure;
 use crate::paths;
@@ -33,11 +33,17 @@ pub(super) fn complete(spec: &mut Spec, limits: &[v1::BlockLimit]) -> Result<(),
     let mut resources = linux.resources().clone().unwrap_or_default();
     let mut block = resources.block_io().clone().unwrap_or_default();
     let group = Path::new(paths::CONTAINERS_CGROUP);
-    if block.weight().is_some()
-        && !["io.bfq.weight", "io.weight"].iter().any(|file| group.join(file).exists())
+    if let Some(weight) = block.weight()
+        && !group.join("io.bfq.weight").exists()
     {
-        tracing::info!("this kernel has no weights of block devices");
         block.set_weight(None);
+        if group.join("io.weight").exists() {
+            let mut unified = resources.unified().clone().unwrap_or_default();
+            unified.insert("io.weight".to_owned(), io_weight(weight).to_string());
+            resources.set_unified(Some(unified));
+        } else {
+            tracing::info!("this kernel has no weights of block devices");
+        }
     }
     let of = |kind: &str| -> Result<Option<Vec<LinuxThrottleDevice>>, Failure> {
         let its = limits.iter().filter(|limit| limit.kind == kind);
@@ -48,9 +54,22 @@ pub(super) fn complete(spec: &mut Spec, limits: &[v1::BlockLimit]) -> Result<(),
     block.set_throttle_write_bps_device(of("write_bps")?);
     block.set_throttle_read_iops_device(of("read_iops")?);
     block.set_throttle_write_iops_device(of("write_iops")?);
-    if block != oci_spec::runtime::LinuxBlockIo::default() {
-        resources.set_block_io(Some(block));
-        linux.set_resources(Some(resources));
-    }
+    resources.set_block_io(Some(block).filter(|block| *block != LinuxBlockIo::default()));
+    linux.set_resources(Some(resources));
     Ok(())
+}
+
+/// From 10 to 1000 into 1 to 10000, as runc; libcontainer's own way overflows.
+fn io_weight(weight: u16) -> u32 {
+    1 + u32::from(weight.saturating_sub(10)) * 9999 / 990
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_stretched() {
+        assert_eq!([10, 300, 1000].map(io_weight), [1, 2930, 10_000]);
+    }
 }
