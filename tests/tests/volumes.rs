@@ -147,7 +147,7 @@ async fn named_and_anonymous_volumes() {
     }
     host.docker("volume rm -f nothing").ok().await;
 
-    let events = host.docker_args(["events", "--since", "0", "--until", "0s", "--filter", "volume=web"]);
+    let events = host.docker_args(["events", "--since", "1", "--until", "0s", "--filter", "volume=web"]);
     let events = events.ok().await;
     for action in ["volume create web (driver=local)", "volume mount web", "volume unmount web"] {
         assert!(events.contains(action), "{action}: {events}");
