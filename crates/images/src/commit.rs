@@ -160,11 +160,7 @@ fn make(
 }
 
 /// Bytes first, then the catalog. Whether the layer is new.
-fn register(
-    works: &Works,
-    blob: tempfile::NamedTempFile,
-    written: &Written,
-) -> Result<bool, StorageError> {
+fn register(works: &Works, blob: tempfile::NamedTempFile, written: &Written) -> Result<bool, StorageError> {
     let diff_id = written.diff_id;
     if works.catalog.snapshot().layers.contains_key(&diff_id) {
         return Ok(false);

@@ -1,20 +1,28 @@
 //! A container's files as tar archives: `docker cp`, `docker export`.
 
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
 use agent_proto::v1::error_detail::Code;
 use agent_proto::v1::stream_open::Kind;
 use agent_proto::{MAX_WRITE_BYTES, read_frame, v1};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf};
+use types::ContainerId;
 
 use super::Refusal;
 use super::tar_end::Whole;
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::mounts;
 use crate::record::Record;
 use crate::spec;
 use crate::state::State;
 use crate::streams::Output;
+use crate::task::Shared;
 
 /// How long the guest may take to finish what it was sent: writing may wait for its disk.
 const FINISH: std::time::Duration = std::time::Duration::from_secs(600);
@@ -59,8 +67,7 @@ impl Engine {
     /// [`Error`]; no such path.
     pub async fn archive_stat(&self, name: &str, path: &str) -> Result<PathInfo, Error> {
         let record = self.find(name)?.now().record.clone();
-        let (_, info) = self.archive(&record, name, path, true).await?;
-        Ok(info)
+        Ok(self.archive(&record, name, path, true).await?.info)
     }
 
     /// The tar of a path of a container, named after its last part.
@@ -69,9 +76,9 @@ impl Engine {
     /// [`Error`]; no such path.
     pub async fn archive_get(&self, name: &str, path: &str) -> Result<ArchiveRead, Error> {
         let record = self.find(name)?.now().record.clone();
-        let (stream, info) = self.archive(&record, name, path, false).await?;
+        let archive = self.archive(&record, name, path, false).await?;
         self.shared().events.container(&record, "archive-path", &[]);
-        Ok(ArchiveRead { info, tar: Output::new(Whole::new(stream)) })
+        Ok(archive)
     }
 
     async fn archive(
@@ -80,16 +87,18 @@ impl Engine {
         name: &str,
         path: &str,
         stat_only: bool,
-    ) -> Result<(transport::Stream, PathInfo), Error> {
+    ) -> Result<ArchiveRead, Error> {
+        let (mounts, borrowed) = self.mounts_of(record).await?;
         let get = v1::ArchiveGet {
             container_id: record.id.to_string(),
             layers: self.layers_of(record).await?,
             path: absolute(path),
             stat_only,
-            mounts: self.mounts_of(record).await?,
+            mounts,
         };
         let (stream, opened) = self.open_files(name, path, Kind::ArchiveGet(get)).await?;
-        Ok((stream, info(opened.stat.unwrap_or_default())))
+        let tar = Output::new(Whole::new(Kept { from: stream, _borrowed: borrowed }));
+        Ok(ArchiveRead { info: info(opened.stat.unwrap_or_default()), tar })
     }
 
     /// Unpacks a tar into a folder of a container.
@@ -104,14 +113,15 @@ impl Engine {
         mut tar: impl Stream<Item = Result<Bytes, E>> + Unpin + Send,
     ) -> Result<(), Error> {
         let record = self.find(name)?.now().record.clone();
-        self.writable(&record, path)?;
+        writable(&record, path)?;
+        let (mounts, _borrowed) = self.mounts_of(&record).await?;
         let put = v1::ArchivePut {
             container_id: record.id.to_string(),
             layers: self.layers_of(&record).await?,
             path: absolute(path),
             no_overwrite_dir_non_dir: options.no_overwrite_dir_non_dir,
             copy_uid_gid: options.copy_uid_gid,
-            mounts: self.mounts_of(&record).await?,
+            mounts,
             user: record.config.user.clone().unwrap_or_default(),
         };
         let (mut stream, _) = self.open_files(name, path, Kind::ArchivePut(put)).await?;
@@ -191,19 +201,75 @@ impl Engine {
         })
     }
 
-    /// What is mounted into a container that does not run.
-    async fn mounts_of(&self, _record: &Record) -> Result<Vec<v1::Mount>, Error> {
-        Ok(Vec::new())
-    }
-
-    /// As far as the record can tell; the kernel has the last word.
-    fn writable(&self, record: &Record, path: &str) -> Result<(), Error> {
-        let _ = path;
-        if record.host_config.readonly_rootfs == Some(true) {
-            return Err(Refusal::ReadOnlyRoot.into());
+    /// What is mounted into a container that does not run, and what keeps it there.
+    async fn mounts_of(&self, record: &Record) -> Result<(Vec<v1::Mount>, Option<Borrowed>), Error> {
+        if record.state.run().is_some() || record.mounts.is_empty() {
+            return Ok((Vec::new(), None));
         }
-        Ok(())
+        let agent = self.shared().machine.ensure_running().await?;
+        // Under a name of its own: the end of this must not take away what a start has been given meanwhile.
+        let mut reader = record.clone();
+        reader.id = ContainerId::random();
+        let borrowed = Borrowed { shared: Arc::clone(self.shared()), id: reader.id.clone() };
+        let mounts = mounts::resolve(self.shared(), &agent, &reader).await?;
+        Ok((mounts, Some(borrowed)))
     }
+}
+
+/// Folders of the host, shown to the guest as long as this lives.
+struct Borrowed {
+    shared: Arc<Shared>,
+    id: ContainerId,
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        self.shared.shares.release(&self.id);
+    }
+}
+
+/// A stream that keeps what it reads from in its place.
+struct Kept<R> {
+    from: R,
+    _borrowed: Option<Borrowed>,
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Kept<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.from).poll_read(cx, buf)
+    }
+}
+
+/// Whether a container may be written to at `path`, by its record; links are left to the kernel.
+fn writable(record: &Record, path: &str) -> Result<(), Refusal> {
+    let path = clean(path);
+    let within = |target: &str| {
+        path == target || target == "/" || path.strip_prefix(target).is_some_and(|rest| rest.starts_with('/'))
+    };
+    let mounts = record.mounts.iter().filter(|mount| within(&mount.target));
+    match mounts.max_by_key(|mount| mount.target.len()) {
+        Some(mount) if mount.read_only => Err(Refusal::ReadOnlyVolume),
+        Some(_) => Ok(()),
+        None if record.host_config.readonly_rootfs == Some(true) => Err(Refusal::ReadOnlyRoot),
+        None => Ok(()),
+    }
+}
+
+/// Without `.`, `..` and doubled slashes.
+fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
 }
 
 fn absolute(path: &str) -> String {
@@ -250,6 +316,31 @@ fn go_mode(mode: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_read_only_is_refused() {
+        let mut record = crate::record::tests::record();
+        let mount = |target: &str, read_only| mounts::Mount {
+            target: target.to_owned(),
+            source: mounts::Source::Tmpfs { size_bytes: 0, mode: 0, options: Vec::new() },
+            read_only,
+            propagation: String::new(),
+            non_recursive: false,
+            mode: String::new(),
+        };
+        record.mounts = vec![mount("/data", false), mount("/data/fixed", true)];
+        for (path, root, expected) in [
+            ("/etc", false, Ok(())),
+            ("/etc", true, Err(Refusal::ReadOnlyRoot)),
+            ("/data/x/", true, Ok(())),
+            ("data", true, Ok(())),
+            ("/database", true, Err(Refusal::ReadOnlyRoot)),
+            ("/data/../data/fixed/y", false, Err(Refusal::ReadOnlyVolume)),
+        ] {
+            record.host_config.readonly_rootfs = Some(root);
+            assert_eq!(writable(&record, path), expected, "{path}");
+        }
+    }
 
     #[test]
     fn modes_are_gos() {

@@ -11,7 +11,16 @@ use words::Words;
 
 /// Those that only change the configuration.
 const KNOWN: [&str; 11] = [
-    "CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "ONBUILD", "STOPSIGNAL", "USER", "VOLUME",
+    "CMD",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "HEALTHCHECK",
+    "LABEL",
+    "ONBUILD",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
     "WORKDIR",
 ];
 
@@ -158,9 +167,9 @@ fn pairs(name: &str, text: &str, env: &[String]) -> Result<Vec<(String, String)>
     let pair = |word: String| match word.split_once('=') {
         Some(("", _)) => Err(error(format!("{name} names can not be blank"))),
         Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
-        None => Err(error(format!(
-            "Syntax error - can't find = in {word:?}. Must be of the form: name=value"
-        ))),
+        None => {
+            Err(error(format!("Syntax error - can't find = in {word:?}. Must be of the form: name=value")))
+        }
     };
     words.into_iter().map(pair).collect()
 }
@@ -187,7 +196,8 @@ fn healthcheck(text: &str) -> Result<HealthConfig, Refusal> {
     while let Some(flag) = rest.strip_prefix("--") {
         let (flag, behind) = flag.split_once(char::is_whitespace).unwrap_or((flag, ""));
         rest = behind.trim_start();
-        let (name, value) = flag.split_once('=').ok_or_else(|| error(format!("missing a value on flag: {flag}")))?;
+        let (name, value) =
+            flag.split_once('=').ok_or_else(|| error(format!("missing a value on flag: {flag}")))?;
         let duration = || {
             crate::time::go_duration(value)
                 .ok_or_else(|| error(format!("time: invalid duration {value:?}")))
@@ -248,11 +258,13 @@ mod tests {
         let config = applied(&["EXPOSE 80 53/udp 8000-8001", "VOLUME /a /b", "VOLUME [\"/c\"]"]).unwrap();
         assert_eq!(config.exposed_ports, list(&["80/tcp", "53/udp", "8000/tcp", "8001/tcp"]));
         assert_eq!(config.volumes, list(&["/a", "/b", "/c"]));
-        let config = applied(&["LABEL k=v 'q'='a b'", "USER me", "WORKDIR sub", "STOPSIGNAL SIGINT"]).unwrap();
+        let config =
+            applied(&["LABEL k=v 'q'='a b'", "USER me", "WORKDIR sub", "STOPSIGNAL SIGINT"]).unwrap();
         assert_eq!(config.labels.unwrap()["q"], "a b");
         assert_eq!((config.user.as_deref(), config.working_dir.as_deref()), (Some("me"), Some("/w/sub")));
         assert_eq!(config.stop_signal.as_deref(), Some("SIGINT"));
-        let config = applied(&["ONBUILD RUN x", "HEALTHCHECK --interval=5s --retries=3 CMD check it"]).unwrap();
+        let config =
+            applied(&["ONBUILD RUN x", "HEALTHCHECK --interval=5s --retries=3 CMD check it"]).unwrap();
         assert_eq!(config.on_build, list(&["RUN x"]));
         let health = config.healthcheck.unwrap();
         assert_eq!((health.interval, health.retries), (Some(5_000_000_000), Some(3)));

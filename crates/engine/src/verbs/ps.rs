@@ -108,12 +108,8 @@ fn error(text: impl Into<String>) -> Refusal {
 pub(super) fn columns(arguments: &str) -> Result<Vec<Column>, Refusal> {
     let mut words = arguments.split_ascii_whitespace();
     let mut own: Option<Vec<Column>> = None;
-    let mut form: Vec<Column> = fixed(&[
-        ("PID", Field::Pid),
-        ("TTY", Field::Tty),
-        ("TIME", Field::Cpu),
-        ("CMD", Field::Command),
-    ]);
+    let mut form: Vec<Column> =
+        fixed(&[("PID", Field::Pid), ("TTY", Field::Tty), ("TIME", Field::Cpu), ("CMD", Field::Command)]);
     while let Some(word) = words.next() {
         let (letters, dash) = match word.strip_prefix('-') {
             Some("") => return Err(error("improper list")),

@@ -80,7 +80,11 @@ impl Refusal {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::NoSuchPath { .. } => ErrorKind::NotFound,
-            Self::Conflict { .. } | Self::Removing(_) | Self::Dead(_) | Self::ExportDead(_) | Self::ExportRemoving(_) => ErrorKind::Conflict,
+            Self::Conflict { .. }
+            | Self::Removing(_)
+            | Self::Dead(_)
+            | Self::ExportDead(_)
+            | Self::ExportRemoving(_) => ErrorKind::Conflict,
             Self::Kernel { .. } | Self::Commit { .. } => ErrorKind::System,
             _ => ErrorKind::InvalidParameter,
         }

@@ -114,23 +114,24 @@ impl Engine {
             return Ok(stream::iter([response(&handle, sample.as_deref(), None)]).boxed());
         }
         let samples = follow(self.shared(), &handle.id);
-        let all = stream::unfold((samples, handle, None::<Sample>), |(mut samples, handle, last)| async move {
-            let mut views = handle.view.clone();
-            let sample = loop {
-                let gone = views.wait_for(|view| view.gone);
-                tokio::select! {
-                    sample = samples.recv() => match sample {
-                        Ok(sample) => break sample,
-                        Err(broadcast::error::RecvError::Lagged(_)) => {}
-                        Err(broadcast::error::RecvError::Closed) => return None,
-                    },
-                    _ = gone => return None,
-                }
-            };
-            let before = last.flatten();
-            let answer = response(&handle, sample.as_deref(), before.as_deref());
-            Some((answer, (samples, handle, Some(sample))))
-        });
+        let all =
+            stream::unfold((samples, handle, None::<Sample>), |(mut samples, handle, last)| async move {
+                let mut views = handle.view.clone();
+                let sample = loop {
+                    let gone = views.wait_for(|view| view.gone);
+                    tokio::select! {
+                        sample = samples.recv() => match sample {
+                            Ok(sample) => break sample,
+                            Err(broadcast::error::RecvError::Lagged(_)) => {}
+                            Err(broadcast::error::RecvError::Closed) => return None,
+                        },
+                        _ = gone => return None,
+                    }
+                };
+                let before = last.flatten();
+                let answer = response(&handle, sample.as_deref(), before.as_deref());
+                Some((answer, (samples, handle, Some(sample))))
+            });
         // The first has nothing to be compared with.
         Ok(if stream { all.boxed() } else { all.skip(1).take(1).boxed() })
     }
@@ -192,9 +193,9 @@ fn block(sample: Option<&v1::ContainerStats>) -> Value {
     let entries: Vec<Value> = devices
         .iter()
         .flat_map(|device| {
-            [("read", device.read_bytes), ("write", device.write_bytes)].map(|(op, value)| {
-                json!({"major": device.major, "minor": device.minor, "op": op, "value": value})
-            })
+            [("read", device.read_bytes), ("write", device.write_bytes)].map(
+                |(op, value)| json!({"major": device.major, "minor": device.minor, "op": op, "value": value}),
+            )
         })
         .collect();
     json!({
@@ -227,7 +228,11 @@ fn networks(sample: &v1::ContainerStats) -> Map<String, Value> {
 }
 
 /// Docker's document; without a sample, that of a container that does not run.
-fn response(handle: &Handle, sample: Option<&v1::ContainerStats>, before: Option<&v1::ContainerStats>) -> Value {
+fn response(
+    handle: &Handle,
+    sample: Option<&v1::ContainerStats>,
+    before: Option<&v1::ContainerStats>,
+) -> Value {
     let view = handle.now();
     document(&view.record.name, handle.id.as_str(), sample, before)
 }

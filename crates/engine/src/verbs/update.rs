@@ -248,7 +248,10 @@ mod tests {
                 ContainerUpdateBody { nano_cpus: Some(3_000_000_000), ..none() },
                 "range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available",
             ),
-            (ContainerUpdateBody { cpuset_cpus: Some("x".into()), ..none() }, "Invalid value x for cpuset cpus"),
+            (
+                ContainerUpdateBody { cpuset_cpus: Some("x".into()), ..none() },
+                "Invalid value x for cpuset cpus",
+            ),
             (
                 ContainerUpdateBody { blkio_weight: Some(5), ..none() },
                 "Range of blkio weight is from 10 to 1000",
@@ -280,10 +283,11 @@ mod tests {
         assert_eq!((new.cpu_shares, new.pids_limit), (Some(5), Some(-1)));
         assert_eq!(new.restart_policy, request.restart_policy);
         let resources = resources(&new, &request).unwrap();
-        let expected =
-            json!({"memory": {"limit": 100 * MIB, "swap": 128 * MIB}, "pids": {"limit": -1}});
+        let expected = json!({"memory": {"limit": 100 * MIB, "swap": 128 * MIB}, "pids": {"limit": -1}});
         assert_eq!(resources, expected);
-        assert!(merged(&host, &ContainerUpdateBody { memory: Some(200 * MIB), ..Default::default() }).is_err());
+        assert!(
+            merged(&host, &ContainerUpdateBody { memory: Some(200 * MIB), ..Default::default() }).is_err()
+        );
         let auto = HostConfig { auto_remove: Some(true), ..host };
         assert!(merged(&auto, &request).unwrap_err().contains("AutoRemove"));
     }

@@ -101,7 +101,8 @@ impl Walk<'_> {
                 Err(error) => return Err(error.into()),
             };
             let stat = fstat(&file)?;
-            let old = if hidden || !same_path(self.image, &whole) { None } else { below(self.image, &whole)? };
+            let old =
+                if hidden || !same_path(self.image, &whole) { None } else { below(self.image, &whole)? };
             if path::kind(&stat) == SFlag::S_IFCHR && stat.st_rdev == 0 {
                 if old.is_some() {
                     self.add(self.found.len(), &whole, DELETED);
@@ -140,7 +141,7 @@ impl Walk<'_> {
             return Ok(());
         };
         for name in names(&old)? {
-            if path::inode(inside, &name) .is_err() {
+            if path::inode(inside, &name).is_err() {
                 let mut whole: OsString = path.to_owned();
                 whole.push("/");
                 whole.push(&name);

@@ -12,6 +12,7 @@
 //! Memory is bounded: a few chunks per stream, the names of the folders on the way.
 
 mod changes;
+mod mounts;
 mod pack;
 pub(crate) mod path;
 mod pipe;
@@ -24,3 +25,6 @@ pub(crate) use changes::changes;
 pub(crate) use serve::{export, get, put};
 pub(crate) use usage::disk_usage;
 pub(crate) use view::Views;
+
+#[cfg(test)]
+mod tests;

@@ -18,10 +18,10 @@ use transport::Stream;
 use super::pack::Packer;
 use super::pipe::{self, Out};
 use super::unpack::{Rules, Unpacker};
-use super::view::{self, View};
+use super::view::{self, Held, Root};
 use super::{changes, path};
 use crate::agent::failure::Failure;
-use crate::agent::guest::{Guest, container_key};
+use crate::agent::guest::{Guest, blocking, container_key};
 use crate::agent::user;
 use crate::paths;
 
@@ -35,29 +35,45 @@ async fn say(stream: &mut Stream, result: Result<Option<v1::PathStat>, Failure>)
     Ok(write_frame(stream, &opened).await?)
 }
 
-/// Runs `work` apart; first its answer goes out, then what it writes. An archive that breaks off lacks its
-/// end, by which the host knows.
-async fn produce(
-    mut stream: Stream,
-    guest: &Arc<Guest>,
-    container: &str,
-    work: impl FnOnce(Answer, Out) + Send + 'static,
-) -> anyhow::Result<()> {
-    if let Err(failure) = guest.at_rest(container).await {
-        return say(&mut stream, Err(failure)).await;
-    }
+/// Runs `work` in a thread of its own: it may leave the others' mount namespace.
+fn alone<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<oneshot::Receiver<T>> {
+    let (done, result) = oneshot::channel();
+    std::thread::Builder::new().name("archive".to_owned()).spawn(move || {
+        let _ = done.send(work());
+    })?;
+    Ok(result)
+}
+
+async fn hold(guest: &Arc<Guest>, container: &str, layers: Vec<v1::Layer>) -> Result<Held, Failure> {
+    guest.at_rest(container).await?;
+    let (guest, container) = (Arc::clone(guest), container.to_owned());
+    blocking(move || Held::of(&guest, &container, &layers)).await
+}
+
+/// Unmounting takes its time.
+fn let_go(held: Option<Held>) {
+    tokio::task::spawn_blocking(move || drop(held));
+}
+
+/// Sends the answer of `working`, then what it writes; afterwards nothing works any more. An archive that breaks
+/// off lacks its end, by which the host knows.
+async fn produce(mut stream: Stream, work: impl FnOnce(Answer, Out) + Send + 'static) -> anyhow::Result<()> {
     let (answer, answered) = oneshot::channel();
     let (out, chunks) = pipe::out();
-    let working = tokio::task::spawn_blocking(move || work(answer, out));
-    let result = answered.await.unwrap_or_else(|_| Err(Failure::internal("archive", "it broke off")));
-    let refused = result.is_err();
-    say(&mut stream, result).await?;
-    if !refused {
-        pipe::send(&mut stream, chunks).await?;
-        stream.shutdown().await?;
-    }
-    working.await?;
-    Ok(())
+    let working = alone(move || work(answer, out))?;
+    let sent = async {
+        let result = answered.await.unwrap_or_else(|_| Err(Failure::internal("archive", "it broke off")));
+        let refused = result.is_err();
+        say(&mut stream, result).await?;
+        if !refused {
+            pipe::send(&mut stream, chunks).await?;
+            stream.shutdown().await?;
+        }
+        anyhow::Ok(())
+    };
+    let sent = sent.await;
+    let _ = working.await;
+    sent
 }
 
 fn end(what: &'static str, container: &str, result: io::Result<()>) {
@@ -103,60 +119,87 @@ fn open(root: &File, path: &str) -> Result<File, Failure> {
 }
 
 /// Serves `ArchiveGet`.
-pub(crate) async fn get(stream: Stream, guest: &Arc<Guest>, request: v1::ArchiveGet) -> anyhow::Result<()> {
-    let its = Arc::clone(guest);
-    let container = request.container_id.clone();
-    produce(stream, guest, &container, move |answer, out| {
-        let opened = View::open(&its, &request.container_id, &request.layers).and_then(|view| {
-            let file = open(&view.root, &request.path)?;
-            let stat = stat(&view.root, &file, &request.path)?;
-            Ok((view, file, stat))
+pub(crate) async fn get(
+    mut stream: Stream,
+    guest: &Arc<Guest>,
+    request: v1::ArchiveGet,
+) -> anyhow::Result<()> {
+    let v1::ArchiveGet { container_id, layers, path, stat_only, mounts } = request;
+    let (mut held, root) = match hold(guest, &container_id, layers).await.and_then(taken) {
+        Ok(held) => held,
+        Err(failure) => return say(&mut stream, Err(failure)).await,
+    };
+    let produced = produce(stream, move |answer, out| {
+        let opened = root.open(&mounts).and_then(|root| {
+            let file = open(&root, &path)?;
+            let stat = stat(&root, &file, &path)?;
+            Ok((file, stat))
         });
         match opened {
-            Ok((_view, file, stat)) => {
-                if answer.send(Ok(Some(stat))).is_err() || request.stat_only {
+            Ok((file, stat)) => {
+                if answer.send(Ok(Some(stat))).is_err() || stat_only {
                     return;
                 }
                 let mut packer = Packer::new(out);
-                let done = packer.add(&file, base(request.path.as_bytes())).and_then(|()| packer.finish());
-                end("archive", &request.container_id, done);
+                let done = packer.add(&file, base(path.as_bytes())).and_then(|()| packer.finish());
+                end("archive", &container_id, done);
             }
             Err(failure) => drop(answer.send(Err(failure))),
         }
-    })
-    .await
+    });
+    let produced = produced.await;
+    let_go(held.take());
+    produced
+}
+
+fn taken(mut held: Held) -> Result<(Option<Held>, Root), Failure> {
+    let root = held.root()?;
+    Ok((Some(held), root))
 }
 
 /// Serves `Export`.
-pub(crate) async fn export(stream: Stream, guest: &Arc<Guest>, request: v1::Export) -> anyhow::Result<()> {
-    let its = Arc::clone(guest);
-    let container = request.container_id.clone();
-    produce(stream, guest, &container, move |answer, out| {
-        let id = &request.container_id;
-        if request.changes_only {
-            match upper(&its, &request) {
-                Ok((image, upper)) => {
-                    let _ = answer.send(Ok(None));
-                    let skip = |path: &OsStr, stat: &_| changes::is_mount_point(&image, path, stat);
-                    let mut packer = Packer::of_upper(out, &skip);
-                    let done = upper.map_or(Ok(()), |upper| packer.add(&upper, b""));
-                    end("commit", id, done.and_then(|()| packer.finish()));
-                }
-                Err(failure) => drop(answer.send(Err(failure))),
-            }
-            return;
+pub(crate) async fn export(
+    mut stream: Stream,
+    guest: &Arc<Guest>,
+    request: v1::Export,
+) -> anyhow::Result<()> {
+    if request.changes_only {
+        if let Err(failure) = guest.at_rest(&request.container_id).await {
+            return say(&mut stream, Err(failure)).await;
         }
-        match View::open(&its, id, &request.layers) {
-            Ok(view) => {
-                let _ = answer.send(Ok(None));
-                let mut packer = Packer::new(out);
-                let done = packer.add(&view.root, b"").and_then(|()| packer.finish());
-                end("export", id, done);
-            }
-            Err(failure) => drop(answer.send(Err(failure))),
+        let its = Arc::clone(guest);
+        return produce(stream, move |answer, out| changed(&its, &request, answer, out)).await;
+    }
+    let container = request.container_id;
+    let (mut held, root) = match hold(guest, &container, request.layers).await.and_then(taken) {
+        Ok(held) => held,
+        Err(failure) => return say(&mut stream, Err(failure)).await,
+    };
+    let produced = produce(stream, move |answer, out| match root.open(&[]) {
+        Ok(root) => {
+            let _ = answer.send(Ok(None));
+            let mut packer = Packer::new(out);
+            let done = packer.add(&root, b"").and_then(|()| packer.finish());
+            end("export", &container, done);
         }
-    })
-    .await
+        Err(failure) => drop(answer.send(Err(failure))),
+    });
+    let produced = produced.await;
+    let_go(held.take());
+    produced
+}
+
+fn changed(guest: &Arc<Guest>, request: &v1::Export, answer: Answer, out: Out) {
+    match upper(guest, request) {
+        Ok((image, upper)) => {
+            let _ = answer.send(Ok(None));
+            let skip = |path: &OsStr, stat: &_| changes::is_mount_point(&image, path, stat);
+            let mut packer = Packer::of_upper(out, &skip);
+            let done = upper.map_or(Ok(()), |upper| packer.add(&upper, b""));
+            end("commit", &request.container_id, done.and_then(|()| packer.finish()));
+        }
+        Err(failure) => drop(answer.send(Err(failure))),
+    }
 }
 
 /// The image, and what the container put over it; nothing when it never ran.
@@ -174,25 +217,19 @@ fn upper(guest: &Arc<Guest>, request: &v1::Export) -> Result<(File, Option<File>
 pub(crate) async fn put(
     mut stream: Stream,
     guest: &Arc<Guest>,
-    request: v1::ArchivePut,
+    mut request: v1::ArchivePut,
 ) -> anyhow::Result<()> {
-    if let Err(failure) = guest.at_rest(&request.container_id).await {
-        return say(&mut stream, Err(failure)).await;
-    }
+    let layers = std::mem::take(&mut request.layers);
+    let (mut held, root) = match hold(guest, &request.container_id, layers).await.and_then(taken) {
+        Ok(held) => held,
+        Err(failure) => return say(&mut stream, Err(failure)).await,
+    };
     let (answer, answered) = oneshot::channel::<Result<Option<v1::PathStat>, Failure>>();
     let (sender, input) = pipe::input();
-    let its = Arc::clone(guest);
-    let working = tokio::task::spawn_blocking(move || {
-        let opened = View::open(&its, &request.container_id, &request.layers);
-        let view = match opened {
-            Ok(view) => view,
-            Err(failure) => {
-                drop(answer.send(Err(failure)));
-                return Ok(());
-            }
-        };
-        let ready = rules(&view.root, &request)
-            .and_then(|rules| Unpacker::new(&view.root, OsStr::from_bytes(request.path.as_bytes()), rules));
+    let working = alone(move || {
+        let ready = root.open(&request.mounts).and_then(|root| Ok((rules(&root, &request)?, root)));
+        let folder = OsStr::from_bytes(request.path.as_bytes());
+        let ready = ready.and_then(|(rules, root)| Unpacker::new(root, folder, rules));
         match ready {
             Ok(unpacker) => {
                 let _ = answer.send(Ok(None));
@@ -203,23 +240,30 @@ pub(crate) async fn put(
                 Ok(())
             }
         }
-    });
-    let result = answered.await.unwrap_or_else(|_| Err(Failure::internal("archive", "it broke off")));
-    let refused = result.is_err();
-    say(&mut stream, result).await?;
-    if refused {
+    })?;
+    let taken = async {
+        let result = answered.await.unwrap_or_else(|_| Err(Failure::internal("archive", "it broke off")));
+        let refused = result.is_err();
+        say(&mut stream, result).await?;
+        if !refused {
+            pipe::receive(&mut stream, sender).await;
+        }
+        anyhow::Ok(refused)
+    };
+    let taken = taken.await;
+    let unpacked = working.await.unwrap_or_else(|_| Err(Failure::internal("archive", "it broke off")));
+    let_go(held.take());
+    if taken? {
         return Ok(());
     }
-    pipe::receive(&mut stream, sender).await;
-    let unpacked = working.await?;
     say(&mut stream, unpacked.map(|()| None)).await?;
     Ok(stream.shutdown().await?)
 }
 
 fn rules(root: &File, request: &v1::ArchivePut) -> Result<Rules, Failure> {
     let owner = if request.copy_uid_gid && !request.user.is_empty() {
-        let user = user::find(root, &request.user, &[])
-            .map_err(|error| Failure::new(Code::NoSuchUser, error))?;
+        let user =
+            user::find(root, &request.user, &[]).map_err(|error| Failure::new(Code::NoSuchUser, error))?;
         Some((user.uid, user.gid))
     } else {
         None

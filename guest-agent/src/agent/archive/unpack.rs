@@ -3,10 +3,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead as _, BufReader, Read};
 use std::os::unix::ffi::OsStrExt as _;
 
+use agent_proto::MAX_WRITE_BYTES;
 use agent_proto::v1::error_detail::Code;
+use flate2::read::MultiGzDecoder;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
 use nix::sys::stat::{
@@ -43,8 +45,8 @@ struct Wanted {
 }
 
 /// Unpacks beneath `root` into `folder`, a path of the container.
-pub(super) struct Unpacker<'a> {
-    root: &'a File,
+pub(super) struct Unpacker {
+    root: File,
     folder: OsString,
     rules: Rules,
     /// Times of folders, which what comes into them would change.
@@ -64,12 +66,14 @@ fn bad(text: impl std::fmt::Display) -> Failure {
     Failure::new(Code::BadSpec, text)
 }
 
-impl<'a> Unpacker<'a> {
+impl Unpacker {
     /// `folder` must be one; links on its way are followed.
-    pub(super) fn new(root: &'a File, folder: &OsStr, rules: Rules) -> Result<Self, Failure> {
+    pub(super) fn new(root: File, folder: &OsStr, rules: Rules) -> Result<Self, Failure> {
         let text = folder.to_string_lossy().into_owned();
-        path::open(root, folder, OFlag::O_PATH | OFlag::O_DIRECTORY).map_err(|error| match error {
-            Errno::ENOENT => Failure::new(Code::NoSuchPath, format_args!("{text}: no such file or directory")),
+        path::open(&root, folder, OFlag::O_PATH | OFlag::O_DIRECTORY).map_err(|error| match error {
+            Errno::ENOENT => {
+                Failure::new(Code::NoSuchPath, format_args!("{text}: no such file or directory"))
+            }
             Errno::ENOTDIR => Failure::new(Code::NotADirectory, "extraction point is not a directory"),
             other => failed(text.as_bytes(), "open", other),
         })?;
@@ -79,7 +83,7 @@ impl<'a> Unpacker<'a> {
     /// Unpacks the whole archive.
     pub(super) fn run(mut self, tar: impl Read) -> Result<(), Failure> {
         let broken = |error: io::Error| bad(format_args!("archive: {error}"));
-        let mut archive = Archive::new(tar);
+        let mut archive = Archive::new(inflated(tar).map_err(broken)?);
         let mut entries = archive.entries().map_err(broken)?;
         for entry in &mut entries {
             self.entry(entry.map_err(broken)?)?;
@@ -88,7 +92,7 @@ impl<'a> Unpacker<'a> {
         // Behind the end mark there may be padding, which the host still sends.
         io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(broken)?;
         for (folder, mtime) in std::mem::take(&mut self.times).into_iter().rev() {
-            if let Ok(file) = path::open(self.root, &folder, OFlag::O_PATH | OFlag::O_NOFOLLOW) {
+            if let Ok(file) = path::open(&self.root, &folder, OFlag::O_PATH | OFlag::O_NOFOLLOW) {
                 set_time(&file, mtime);
             }
         }
@@ -108,9 +112,8 @@ impl<'a> Unpacker<'a> {
         if matches!(kind, EntryType::XGlobalHeader) {
             return Ok(());
         }
-        let outside = |name: &[u8]| {
-            bad(format_args!("{:?} is outside of the folder", String::from_utf8_lossy(name)))
-        };
+        let outside =
+            |name: &[u8]| bad(format_args!("{:?} is outside of the folder", String::from_utf8_lossy(name)));
         let parts = path::clean(&name).ok_or_else(|| outside(&name))?;
         let wanted = wanted(&mut entry)?;
         let Some((last, above)) = parts.split_last() else {
@@ -144,7 +147,7 @@ impl<'a> Unpacker<'a> {
                 let parts = path::clean(&target).ok_or_else(|| outside(&target))?;
                 let (first, above) = parts.split_last().ok_or_else(|| outside(&target))?;
                 let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
-                let source = path::open(self.root, &self.within(above), flags).map_err(fail("link"))?;
+                let source = path::open(&self.root, &self.within(above), flags).map_err(fail("link"))?;
                 linkat(&source, *first, &parent, *last, LinkatFlags::empty()).map_err(fail("link"))?;
                 // The inode has its owner and mode from its first name.
                 return Ok(());
@@ -159,8 +162,7 @@ impl<'a> Unpacker<'a> {
                     EntryType::Fifo => (SFlag::S_IFIFO, 0),
                     _ => {
                         let header = entry.header();
-                        let device =
-                            makedev(number(header.device_major()), number(header.device_minor()));
+                        let device = makedev(number(header.device_major()), number(header.device_minor()));
                         (if kind == EntryType::Char { SFlag::S_IFCHR } else { SFlag::S_IFBLK }, device)
                     }
                 };
@@ -190,17 +192,17 @@ impl<'a> Unpacker<'a> {
     /// The folder that an entry goes into, made where the archive implies it.
     fn parent(&self, parts: &[&OsStr]) -> nix::Result<File> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
-        match path::open(self.root, &self.within(parts), flags) {
+        match path::open(&self.root, &self.within(parts), flags) {
             Err(Errno::ENOENT) => {}
             other => return other,
         }
-        let mut at = path::open(self.root, &self.folder, flags)?;
+        let mut at = path::open(&self.root, &self.folder, flags)?;
         for count in 1..=parts.len() {
             let whole = self.within(&parts[..count]);
-            at = match path::open(self.root, &whole, flags) {
+            at = match path::open(&self.root, &whole, flags) {
                 Err(Errno::ENOENT) => {
                     mkdirat(&at, parts[count - 1], Mode::from_bits_truncate(0o755))?;
-                    path::open(self.root, &whole, flags)?
+                    path::open(&self.root, &whole, flags)?
                 }
                 other => other?,
             };
@@ -209,13 +211,7 @@ impl<'a> Unpacker<'a> {
     }
 
     /// Takes away what is in the entry's place. True: it is a folder, and so is the entry.
-    fn make_room(
-        &self,
-        parent: &File,
-        last: &OsStr,
-        name: &[u8],
-        kind: EntryType,
-    ) -> Result<bool, Failure> {
+    fn make_room(&self, parent: &File, last: &OsStr, name: &[u8], kind: EntryType) -> Result<bool, Failure> {
         let present = match path::inode(parent, last) {
             Ok(present) => present,
             Err(Errno::ENOENT) => return Ok(false),
@@ -260,6 +256,20 @@ impl<'a> Unpacker<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// Docker takes compressed archives too.
+fn inflated<'r>(tar: impl Read + 'r) -> io::Result<Box<dyn Read + 'r>> {
+    let mut tar = BufReader::with_capacity(MAX_WRITE_BYTES, tar);
+    let others: [&[u8]; 3] = [b"BZh", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ"];
+    match tar.fill_buf()? {
+        [0x1f, 0x8b, ..] => Ok(Box::new(MultiGzDecoder::new(tar))),
+        begin if others.iter().any(|magic| begin.starts_with(magic)) => {
+            let text = "it is compressed in a way that Coracle does not know; gzip is known";
+            Err(io::Error::new(io::ErrorKind::InvalidData, text))
+        }
+        _ => Ok(Box::new(tar)),
     }
 }
 

@@ -33,9 +33,10 @@ pub(crate) fn disk_usage(request: &v1::DiskUsageRequest) -> v1::DiskUsageReply {
     let containers = request.container_ids.iter().filter(|id| id.parse::<ContainerId>().is_ok());
     let containers = containers.map(|id| (id.clone(), folder_bytes(&paths::data_dir(id).join("upper"))));
     // Only what is a name: one that is none has no folder.
-    let volumes = request.volumes.iter().filter_map(|name| {
-        Some((name.clone(), folder_bytes(&crate::agent::volumes::contents(name)?)))
-    });
+    let volumes = request
+        .volumes
+        .iter()
+        .filter_map(|name| Some((name.clone(), folder_bytes(&crate::agent::volumes::contents(name)?))));
     v1::DiskUsageReply { containers: containers.collect(), volumes: volumes.collect() }
 }
 

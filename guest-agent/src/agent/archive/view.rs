@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use agent_proto::v1;
 use types::ContainerId;
 
+use super::mounts;
 use crate::agent::failure::Failure;
 use crate::agent::guest::{Guest, container_key};
 use crate::agent::layers::{self, Layers};
@@ -21,10 +22,18 @@ use crate::paths;
 #[derive(Default)]
 pub(crate) struct Views(Mutex<HashMap<ContainerId, usize>>);
 
-/// A look into a container.
-pub(crate) struct View {
-    pub(super) root: File,
+/// A container whose root is there as long as this lives. It is dropped where all see the same mounts.
+pub(super) struct Held {
+    root: Option<Root>,
     _assembled: Option<Assembled>,
+}
+
+/// Where a root is.
+pub(super) enum Root {
+    /// Of a running container.
+    Open(File),
+    /// Of another, assembled.
+    At(PathBuf),
 }
 
 struct Assembled {
@@ -39,33 +48,63 @@ fn folder(path: &Path) -> Result<File, Failure> {
     opened.map_err(|error| Failure::internal("root of the container", error))
 }
 
-impl View {
-    /// Opens the root. Blocking.
-    pub(super) fn open(guest: &Arc<Guest>, container: &str, layers: &[v1::Layer]) -> Result<Self, Failure> {
+impl Root {
+    /// Opens it. With `mounts`, which count when it does not run, only in a thread of its own: see
+    /// [`mounts::enter`]. Blocking.
+    pub(super) fn open(self, mounts: &[v1::Mount]) -> Result<File, Failure> {
+        match self {
+            Self::Open(root) => Ok(root),
+            Self::At(path) => {
+                if !mounts.is_empty() {
+                    mounts::enter(&path, mounts)?;
+                }
+                folder(&path)
+            }
+        }
+    }
+}
+
+impl Held {
+    /// Finds the root. Blocking.
+    pub(super) fn of(guest: &Arc<Guest>, container: &str, layers: &[v1::Layer]) -> Result<Self, Failure> {
         let key = container_key(container)?;
         if let Ok((state, _)) = guest.table.running(&key) {
             let root = folder(Path::new(&format!("/proc/{}/root", state.pid)));
             // Its number may have become another's meanwhile.
             if guest.table.running(&key).is_ok_and(|(now, _)| now.pid == state.pid) {
-                return Ok(Self { root: root?, _assembled: None });
+                return Ok(Self { root: Some(Root::Open(root?)), _assembled: None });
             }
         }
         let id = container
             .parse::<ContainerId>()
             .map_err(|error| Failure::new(v1::error_detail::Code::BadSpec, error))?;
-        let mut mounted = guest.layers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut views = guest.views.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let ours = views.contains_key(&id) || !mounted.is_assembled(&id);
-        let path = mounted.assemble(&id, layers)?;
-        if !ours {
-            return Ok(Self { root: folder(&path)?, _assembled: None });
-        }
-        *views.entry(id.clone()).or_default() += 1;
-        drop(views);
-        drop(mounted);
-        let assembled = Assembled { guest: Arc::clone(guest), id, key };
-        Ok(Self { root: folder(&path)?, _assembled: Some(assembled) })
+        let (path, assembled) = assemble(guest, id, key, layers)?;
+        Ok(Self { root: Some(Root::At(path)), _assembled: assembled })
     }
+
+    /// Once.
+    pub(super) fn root(&mut self) -> Result<Root, Failure> {
+        self.root.take().ok_or_else(|| Failure::internal("root of the container", "it is taken"))
+    }
+}
+
+fn assemble(
+    guest: &Arc<Guest>,
+    id: ContainerId,
+    key: Key,
+    layers: &[v1::Layer],
+) -> Result<(PathBuf, Option<Assembled>), Failure> {
+    let mut mounted = guest.layers.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut views = guest.views.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let ours = views.contains_key(&id) || !mounted.is_assembled(&id);
+    let path = mounted.assemble(&id, layers)?;
+    if !ours {
+        return Ok((path, None));
+    }
+    *views.entry(id.clone()).or_default() += 1;
+    drop(views);
+    drop(mounted);
+    Ok((path, Some(Assembled { guest: Arc::clone(guest), id, key })))
 }
 
 impl Drop for Assembled {
@@ -97,7 +136,7 @@ impl Drop for Assembled {
 pub(super) fn image(guest: &Guest, wanted: &[v1::Layer]) -> Result<File, Failure> {
     let mut mounted = guest.layers.lock().unwrap_or_else(PoisonError::into_inner);
     let digests = mounted.map_all(wanted)?;
-    let root: OwnedFd = Layers::below(&digests)
-        .map_err(|error| Failure::internal("overlay of the image's layers", error))?;
+    let root: OwnedFd =
+        Layers::below(&digests).map_err(|error| Failure::internal("overlay of the image's layers", error))?;
     Ok(File::from(root))
 }

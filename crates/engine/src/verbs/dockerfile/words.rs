@@ -13,7 +13,10 @@ impl<'a> Words<'a> {
     }
 
     fn variable(&self, name: &str) -> Option<&str> {
-        self.env.iter().find_map(|entry| entry.split_once('=').filter(|(key, _)| *key == name)).map(|(_, v)| v)
+        self.env
+            .iter()
+            .find_map(|entry| entry.split_once('=').filter(|(key, _)| *key == name))
+            .map(|(_, v)| v)
     }
 
     /// The text as words.
@@ -58,8 +61,10 @@ impl<'a> Words<'a> {
             }
         }
         if let Some(quote) = quote {
-            return Err(error(format!("unexpected end of statement while looking for matching {}-quote",
-                if quote == '"' { "double" } else { "single" })));
+            return Err(error(format!(
+                "unexpected end of statement while looking for matching {}-quote",
+                if quote == '"' { "double" } else { "single" }
+            )));
         }
         words.extend(word);
         Ok(words)
@@ -67,9 +72,8 @@ impl<'a> Words<'a> {
 
     /// What stands behind a dollar sign: `name`, `{name}`, `{name:-default}`, `{name:+other}`.
     fn dollar<'t>(&self, text: &'t str) -> Result<(String, &'t str), Refusal> {
-        let name_end = |text: &str| {
-            text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len())
-        };
+        let name_end =
+            |text: &str| text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
         let Some(braced) = text.strip_prefix('{') else {
             let end = name_end(text);
             if end == 0 {
