@@ -2,6 +2,9 @@
 //!
 //! One `virtiofsd` and one device per folder. A tag is never used twice in one VM's life, so that what is still mounted
 //! from a device that died is never taken for its successor.
+//!
+//! A device whose daemon died is not taken out, nor unmounted: the guest's kernel then waits for requests that nobody
+//! answers any more, and no other virtiofs device comes or goes meanwhile. Its port is lost until the VM's end.
 
 use std::path::PathBuf;
 
@@ -25,6 +28,9 @@ pub struct Share {
     pub daemon: ProcessId,
     /// The device is in its port; false while it is being plugged in.
     pub plugged: bool,
+    /// Its daemon has died, or the guest does not let go of it: of no use any more.
+    #[serde(default)]
+    pub lost: bool,
 }
 
 /// Why the guest does not see a folder, or still does.

@@ -218,7 +218,12 @@ impl Agent for Service {
         &self,
         request: Request<v1::UnmountShareRequest>,
     ) -> Answer<v1::UnmountShareReply> {
-        shares::unmount_share(request.into_inner().tag).await?;
+        let request = request.into_inner();
+        if request.lost {
+            shares::give_up(request.tag).await?;
+        } else {
+            shares::unmount_share(request.tag).await?;
+        }
         Ok(Response::new(v1::UnmountShareReply {}))
     }
 

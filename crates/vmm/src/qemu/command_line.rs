@@ -16,7 +16,7 @@ pub(super) const LINK_BUS: &str = "link";
 pub(super) const LINK_DRIVER: &str = "vhost-user-vsock-pci";
 
 /// Root ports left free for devices that come later (host folders).
-pub(super) const SPARE_PORTS: u32 = 4;
+pub(super) const SPARE_PORTS: u32 = 8;
 
 /// The serial transport's port, found by its name in the guest.
 const MUX_PORT: &str = "coracle.mux";

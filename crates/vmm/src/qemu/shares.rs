@@ -60,12 +60,10 @@ impl QemuMachine {
         for share in self.record.shares.clone() {
             match Process::adopt(share.daemon) {
                 Some(process) => self.shares.push(Daemon { tag: share.tag.clone(), process }),
-                None => {
-                    tracing::error!(folder = %share.folder.display(), "its virtiofsd died while nobody looked");
-                }
+                None if share.plugged => self.lost_share(&share.tag),
+                None => {}
             }
-            let lives = self.shares.iter().any(|daemon| daemon.tag == share.tag);
-            if (!lives || !share.plugged)
+            if !share.plugged
                 && let Err(error) = self.take_out(&share).await
             {
                 tracing::warn!(tag = share.tag, %error, "a device stays");
@@ -73,11 +71,22 @@ impl QemuMachine {
         }
     }
 
+    /// It is of no use any more, and stays where it is.
+    pub(super) fn lost_share(&mut self, tag: &str) {
+        self.shares.retain(|daemon| daemon.tag != tag);
+        for share in &mut self.record.shares {
+            share.lost |= share.tag == tag;
+        }
+        if let Err(error) = self.record.store() {
+            tracing::warn!(tag, %error, "that a share is lost is not stored");
+        }
+    }
+
     pub(super) async fn plug_in(&mut self, folder: &Path, read_only: bool) -> Result<String, ShareError> {
         if !cfg!(target_os = "linux") {
             return Err(ShareError::Unsupported("virtiofsd exists on Linux alone"));
         }
-        let same = |share: &&Share| share.folder == folder && share.read_only == read_only && share.plugged;
+        let same = |share: &&Share| share.folder == folder && share.read_only == read_only && !share.lost;
         if let Some(share) = self.record.shares.iter().find(same) {
             return Ok(share.tag.clone());
         }
@@ -102,6 +111,7 @@ impl QemuMachine {
             port,
             daemon: process.id(),
             plugged: false,
+            lost: false,
         };
         self.record.shares.push(share.clone());
         let ready = match self.record.store() {
@@ -143,14 +153,15 @@ impl QemuMachine {
     }
 
     pub(super) async fn unplug_share(&mut self, tag: &str) -> Result<(), ShareError> {
-        let Some(share) = self.record.shares.iter().find(|share| share.tag == tag).cloned() else {
+        let Some(share) = self.record.shares.iter().find(|share| share.tag == tag && !share.lost).cloned()
+        else {
             return Err(ShareError::Unknown(tag.to_owned()));
         };
         self.take_out(&share).await
     }
 
     /// Device, chardev, daemon, socket, record, in this order. A device that the guest does not let go of keeps its
-    /// place in the record, so that its port is not given away.
+    /// place in the record as lost, so that its port is not given away.
     async fn take_out(&mut self, share: &Share) -> Result<(), ShareError> {
         let refused = |command: &'static str, detail: String| ShareError::Control {
             folder: share.folder.clone(),
@@ -158,12 +169,19 @@ impl QemuMachine {
             detail,
         };
         if share.plugged || self.device_is_there(share).await {
-            self.unplug_device(&device(share)).await.map_err(|error| match error {
-                super::machine::UnplugError::Late(patience) => {
-                    ShareError::Unplug { folder: share.folder.clone(), seconds: patience.as_secs() }
+            match self.unplug_device(&device(share)).await {
+                Ok(()) => {}
+                Err(super::machine::UnplugError::Late(patience)) => {
+                    self.lost_share(&share.tag);
+                    return Err(ShareError::Unplug {
+                        folder: share.folder.clone(),
+                        seconds: patience.as_secs(),
+                    });
                 }
-                super::machine::UnplugError::Control(detail) => refused("device_del", detail),
-            })?;
+                Err(super::machine::UnplugError::Control(detail)) => {
+                    return Err(refused("device_del", detail));
+                }
+            }
         }
         if let Some(control) = &self.control {
             match control.run(qmp::chardev_remove { id: chardev(share) }).await {
