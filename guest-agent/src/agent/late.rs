@@ -36,6 +36,10 @@ pub(crate) async fn prepare(guest: Arc<Guest>) {
 }
 
 async fn steps(guest: &Guest) -> anyhow::Result<()> {
+    // Mounts, namespaces and rules wait for grace periods, which are cheap with few processors.
+    if let Err(error) = std::fs::write("/sys/kernel/rcu_expedited", "1") {
+        tracing::debug!(%error, "rcu_expedited");
+    }
     apart(|| modules::load("late")).await??;
     apart(mounts::late).await??;
     guest.shims.refill(Kind::Container);
