@@ -211,3 +211,40 @@ async fn layers_of_another_image_stay() {
         assert!(home.images().join("blobs/sha256").join(layer.digest.hex()).exists());
     }
 }
+
+#[tokio::test]
+async fn a_commit_adds_a_layer() {
+    let home = Home::new().await;
+    let parent = imported(&home, "parent:1", &image(&[layer("bin/true", b"true")])).await;
+    let step = |cmd: &str| images::Step {
+        config: serde_json::json!({"Cmd": [cmd]}),
+        created: "2026-01-01T00:00:00Z".into(),
+        comment: "a remark".into(),
+        ..images::Step::default()
+    };
+    let tar = || std::io::Cursor::new(support::image::tar(&[("etc/new", b"new"), ("bin/.wh.true", b"")]));
+    let name = "child:1".parse().unwrap();
+    let child = home.store.commit(&parent.id, tar(), step("a"), Some(name)).await.unwrap();
+    assert_eq!(child.layers.len(), 2);
+    assert_eq!(child.layers[0], parent.layers[0]);
+    assert_eq!(child.layers[1].diff_id, Digest::of(tar().get_ref()));
+    assert_eq!(home.store.get("child:1").await.unwrap().id, child.id);
+    assert_eq!(child.history()[0].comment, "a remark");
+
+    // The same files again: the layer is shared. No files: no layer.
+    let same = home.store.commit(&parent.id, tar(), step("b"), None).await.unwrap();
+    assert_eq!((same.layers[1].clone(), same.id == child.id), (child.layers[1].clone(), false));
+    let empty = std::io::Cursor::new(vec![0; 1024]);
+    let empty = home.store.commit(&parent.id, empty, step("c"), None).await.unwrap();
+    assert_eq!(empty.layers, parent.layers);
+
+    let broken = std::io::Cursor::new(tar().into_inner()[..700].to_vec());
+    assert!(home.store.commit(&parent.id, broken, step("d"), None).await.is_err());
+    assert!(home.files("partial").is_empty(), "nothing is left of it");
+
+    // What is left after a restart is what it was, and its last image takes the layer along.
+    let removed = home.store.remove("child:1", false, &[]).await.unwrap();
+    assert!(removed.released.is_empty(), "the other image still has it");
+    let removed = home.store.remove(&same.id.to_string(), true, &[]).await.unwrap();
+    assert_eq!(removed.released, [child.layers[1].diff_id]);
+}

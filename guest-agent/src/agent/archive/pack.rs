@@ -126,7 +126,10 @@ impl<'a, W: Write> Packer<'a, W> {
                 let text = format!("more than {MAX_DEPTH} folders within each other");
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
             }
-            levels.push(self.level(&file, prefix, beneath)?);
+            match self.level(&file, prefix, beneath) {
+                Ok(level) => levels.push(level),
+                Err(error) => left_out(&whole, error)?,
+            }
         }
         Ok(())
     }
@@ -185,8 +188,15 @@ impl<'a, W: Write> Packer<'a, W> {
         match kind {
             SFlag::S_IFREG => {
                 header.set_entry_type(EntryType::Regular);
-                let content = path::reopen(file, OFlag::O_RDONLY)?;
                 let size = u64::try_from(stat.st_size).unwrap_or(0);
+                if size == 0 {
+                    return self.write(header, &name, &[], pax, io::empty(), 0);
+                }
+                // As Docker: what cannot be opened is left out.
+                let content = match path::reopen(file, OFlag::O_RDONLY) {
+                    Ok(content) => content,
+                    Err(error) => return left_out(&name, error),
+                };
                 return self.write(header, &name, &[], pax, content, size);
             }
             SFlag::S_IFDIR => header.set_entry_type(EntryType::Directory),
@@ -260,6 +270,11 @@ impl<'a, W: Write> Packer<'a, W> {
         io::copy(&mut io::repeat(0).take(padded - copied), to)?;
         Ok(())
     }
+}
+
+fn left_out(name: &[u8], error: impl std::fmt::Display) -> io::Result<()> {
+    tracing::debug!(name = %String::from_utf8_lossy(name), %error, "left out of an archive");
+    Ok(())
 }
 
 /// A pax time.

@@ -44,10 +44,17 @@ fn alone<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Re
     Ok(result)
 }
 
-async fn hold(guest: &Arc<Guest>, container: &str, layers: Vec<v1::Layer>) -> Result<Held, Failure> {
+type Find = fn(&Arc<Guest>, &str, &[v1::Layer]) -> Result<Held, Failure>;
+
+async fn hold(
+    guest: &Arc<Guest>,
+    container: &str,
+    layers: Vec<v1::Layer>,
+    find: Find,
+) -> Result<Held, Failure> {
     guest.at_rest(container).await?;
     let (guest, container) = (Arc::clone(guest), container.to_owned());
-    blocking(move || Held::of(&guest, &container, &layers)).await
+    blocking(move || find(&guest, &container, &layers)).await
 }
 
 /// Unmounting takes its time.
@@ -125,7 +132,7 @@ pub(crate) async fn get(
     request: v1::ArchiveGet,
 ) -> anyhow::Result<()> {
     let v1::ArchiveGet { container_id, layers, path, stat_only, mounts } = request;
-    let (mut held, root) = match hold(guest, &container_id, layers).await.and_then(taken) {
+    let (mut held, root) = match hold(guest, &container_id, layers, Held::of).await.and_then(taken) {
         Ok(held) => held,
         Err(failure) => return say(&mut stream, Err(failure)).await,
     };
@@ -171,10 +178,11 @@ pub(crate) async fn export(
         return produce(stream, move |answer, out| changed(&its, &request, answer, out)).await;
     }
     let container = request.container_id;
-    let (mut held, root) = match hold(guest, &container, request.layers).await.and_then(taken) {
-        Ok(held) => held,
-        Err(failure) => return say(&mut stream, Err(failure)).await,
-    };
+    let (mut held, root) =
+        match hold(guest, &container, request.layers, Held::without_mounts).await.and_then(taken) {
+            Ok(held) => held,
+            Err(failure) => return say(&mut stream, Err(failure)).await,
+        };
     let produced = produce(stream, move |answer, out| match root.open(&[]) {
         Ok(root) => {
             let _ = answer.send(Ok(None));
@@ -220,7 +228,7 @@ pub(crate) async fn put(
     mut request: v1::ArchivePut,
 ) -> anyhow::Result<()> {
     let layers = std::mem::take(&mut request.layers);
-    let (mut held, root) = match hold(guest, &request.container_id, layers).await.and_then(taken) {
+    let (mut held, root) = match hold(guest, &request.container_id, layers, Held::of).await.and_then(taken) {
         Ok(held) => held,
         Err(failure) => return say(&mut stream, Err(failure)).await,
     };

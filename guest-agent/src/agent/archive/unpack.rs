@@ -282,10 +282,11 @@ fn wanted<R: Read>(entry: &mut Entry<'_, R>) -> Result<Wanted, Failure> {
     let broken = |error: io::Error| bad(format_args!("archive: {error}"));
     let header = entry.header();
     let id = |id: u64| u32::try_from(id).map_err(|_| bad(format_args!("archive: no such owner: {id}")));
+    // An empty field is a zero, as in Go.
     let mut wanted = Wanted {
-        mode: Mode::from_bits_truncate(header.mode().map_err(broken)? & 0o7777),
-        uid: id(header.uid().map_err(broken)?)?,
-        gid: id(header.gid().map_err(broken)?)?,
+        mode: Mode::from_bits_truncate(header.mode().unwrap_or(0) & 0o7777),
+        uid: id(header.uid().unwrap_or(0))?,
+        gid: id(header.gid().unwrap_or(0))?,
         mtime: TimeSpec::seconds(i64::try_from(header.mtime().unwrap_or(0)).unwrap_or(0)),
         xattrs: Vec::new(),
     };

@@ -82,6 +82,20 @@ impl Held {
         Ok(Self { root: Some(Root::At(path)), _assembled: assembled })
     }
 
+    /// As [`Self::of`], but its own file system alone, without what is mounted into it. Blocking.
+    pub(super) fn without_mounts(
+        guest: &Arc<Guest>,
+        container: &str,
+        layers: &[v1::Layer],
+    ) -> Result<Self, Failure> {
+        let mut held = Self::of(guest, container, layers)?;
+        if let Some(Root::Open(_)) = held.root {
+            // Mounted for its start, and there as long as it runs; what it mounts is in its own namespace.
+            held.root = Some(Root::At(paths::rootfs(&container_key(container)?.container)));
+        }
+        Ok(held)
+    }
+
     /// Once.
     pub(super) fn root(&mut self) -> Result<Root, Failure> {
         self.root.take().ok_or_else(|| Failure::internal("root of the container", "it is taken"))
