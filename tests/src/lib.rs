@@ -14,6 +14,7 @@ mod image;
 pub mod initramfs;
 mod process;
 mod registry;
+pub mod truth;
 
 pub use command::{Finished, Run, eventually, free_port};
 pub use host::{Host, assets_are_built, build_folder};
