@@ -66,7 +66,7 @@ fn reap(program: i32) -> Option<u8> {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(pid, its)) if pid.as_raw() == program => {
-                code = u8::try_from(its & 0xff).ok()
+                code = u8::try_from(its & 0xff).ok();
             }
             Ok(WaitStatus::Signaled(pid, signal, _)) if pid.as_raw() == program => {
                 code = u8::try_from(128 + signal as i32).ok();

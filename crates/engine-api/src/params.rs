@@ -38,7 +38,10 @@ impl Params {
 
     /// All values of a parameter that may be repeated.
     pub(crate) fn every<'p>(&'p self, name: &'p str) -> impl Iterator<Item = &'p str> {
-        self.0.iter().filter(move |(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .filter(move |(key, value)| key == name && !value.is_empty())
+            .map(|(_, value)| value.as_str())
     }
 
     /// moby's `httputils.BoolValue`.

@@ -35,7 +35,11 @@ async fn served() -> Served {
     let images = images::Store::open(&folder, &database, Default::default()).await.unwrap();
     let config = VmConfig::below(&home, home.join("no-assets"), home.join("no-helpers"));
     let vm = Vm::new(VmConfig { qemu: Some(home.join("no-qemu")), ..config });
-    let engine = EngineConfig { db_path: home.join("db/engine.redb"), file_sharing: Vec::new(), publish_on: engine::PublishOn::default() };
+    let engine = EngineConfig {
+        db_path: home.join("db/engine.redb"),
+        file_sharing: Vec::new(),
+        publish_on: engine::PublishOn::default(),
+    };
     let engine = Engine::open(engine, images, Arc::new(vm.clone())).await.unwrap();
     let service = Service {
         version: "1.2.3".into(),

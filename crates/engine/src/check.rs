@@ -1,8 +1,8 @@
 //! What a client asks for, made whole from the image; and a clear error for what cannot be honoured yet.
 
 use bollard_stubs::models::{
-    ContainerConfig, ContainerCreateBody, HostConfig, HostConfigLogConfig,
-    ImageConfig, RestartPolicy, RestartPolicyNameEnum,
+    ContainerConfig, ContainerCreateBody, HostConfig, HostConfigLogConfig, ImageConfig, RestartPolicy,
+    RestartPolicyNameEnum,
 };
 use serde::Deserialize;
 
@@ -142,7 +142,9 @@ fn host(host: &mut HostConfig, warnings: &mut Vec<String>) -> Result<(), Error> 
     }
     for extra in host.extra_hosts.iter().flatten() {
         let address = extra.split_once([':', '=']).map(|(_, address)| address.trim_matches(['[', ']']));
-        if address != Some("host-gateway") && address.and_then(|a| a.parse::<std::net::IpAddr>().ok()).is_none() {
+        if address != Some("host-gateway")
+            && address.and_then(|a| a.parse::<std::net::IpAddr>().ok()).is_none()
+        {
             let given = extra.clone();
             return Err(
                 Invalid::Field { field: "HostConfig.ExtraHosts", given, why: "not name:address" }.into()
@@ -219,14 +221,6 @@ fn restart_policy(host: &mut HostConfig) -> Result<(), Error> {
     }
     host.restart_policy = Some(RestartPolicy { name: Some(name), maximum_retry_count: Some(most) });
     Ok(())
-}
-
-fn unsupported(field: &'static str, given: &(impl std::fmt::Debug + ?Sized)) -> Error {
-    let mut given = format!("{given:?}");
-    if let Some(bare) = given.strip_prefix('"').and_then(|g| g.strip_suffix('"')) {
-        given = bare.to_owned();
-    }
-    Error::Unsupported { field, given }
 }
 
 #[cfg(test)]

@@ -63,7 +63,8 @@ impl Hub {
     /// A network's event.
     pub(crate) fn network(&self, network: &crate::network::Network, action: &str, more: &[(&str, String)]) {
         let name = [("name", network.name.clone()), ("type", network.driver.clone())];
-        let attributes = name.iter().chain(more).map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        let attributes =
+            name.iter().chain(more).map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
         self.emit(message(EventMessageTypeEnum::NETWORK, action, network.id.clone(), attributes));
     }
 

@@ -1,11 +1,16 @@
 //! Namespaces of other containers: which ones a container joins, and whether it may.
 
+use std::time::Duration;
+
 use agent_proto::v1;
 
 use crate::error::{Error, Invalid, StateConflict};
 use crate::record::Record;
 use crate::registry::{Handle, Registry};
 use crate::state::State;
+
+/// How long a container that is joined may take to start.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The container that `container:<name>` names.
 fn named(mode: Option<&str>) -> Option<&str> {
@@ -19,6 +24,21 @@ fn running(registry: &Registry, name: &str) -> Result<Handle, Error> {
         State::Restarting(_) => Err(StateConflict::Restarting(name.to_owned()).into()),
         _ => Err(StateConflict::NotRunning(name.to_owned()).into()),
     }
+}
+
+/// For a start by ourselves, after the VM is back: those that are joined start at the same time. If one does not
+/// within [`PATIENCE`], the start says so.
+pub(crate) async fn wait(registry: &Registry, record: &Record) {
+    let host = &record.host_config;
+    let all = async {
+        for mode in [&host.network_mode, &host.pid_mode, &host.ipc_mode] {
+            let Some(Ok(mut other)) = named(mode.as_deref()).map(|name| registry.find(name)) else {
+                continue;
+            };
+            drop(other.view.wait_for(|view| view.gone || view.record.state.run().is_some()).await);
+        }
+    };
+    drop(tokio::time::timeout(PATIENCE, all).await);
 }
 
 /// For a start: what is joined. Sharing a network is sharing its name too.

@@ -91,9 +91,7 @@ impl Filters {
             && any("network", &|name| {
                 record.networks.iter().any(|on| on.network == name || on.network_id == name)
             })
-            && any("health", &|health| {
-                view.health.as_ref().map_or("none", |its| its.status.word()) == health
-            })
+            && any("health", &|health| view.health.as_ref().map_or("none", |its| its.status.word()) == health)
             && any("is-task", &|value| matches!(value, "false" | "0"))
             && any("isolation", &|value| value == "default")
             && any("expose", &|wanted| ports.iter().any(|have| port_fits(have, wanted)))
@@ -135,7 +133,9 @@ fn publishes(record: &Record, wanted: &str) -> bool {
         let protocol = private.split_once('/').map_or("tcp", |(_, protocol)| protocol);
         let public = bindings.iter().flatten().filter_map(|binding| binding.host_port.as_deref());
         port_fits(private, wanted)
-            || public.filter(|port| !port.is_empty()).any(|port| port_fits(&format!("{port}/{protocol}"), wanted))
+            || public
+                .filter(|port| !port.is_empty())
+                .any(|port| port_fits(&format!("{port}/{protocol}"), wanted))
     })
 }
 
@@ -221,7 +221,9 @@ mod tests {
         }
         let before = Filters { before_unix_ns: Some(web.created_unix_ns), ..Filters::default() };
         assert!(!before.admit(&view(&web)));
-        for (key, value) in [("status", "odd"), ("exited", "x"), ("colour", "red"), ("label!", "x"), ("health", "odd")] {
+        for (key, value) in
+            [("status", "odd"), ("exited", "x"), ("colour", "red"), ("label!", "x"), ("health", "odd")]
+        {
             assert!(Filters::parse([(key.to_owned(), vec![value.to_owned()])].into()).is_err());
         }
     }

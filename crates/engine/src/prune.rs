@@ -46,7 +46,9 @@ impl Filters {
         let all = |key: &str, fits: bool| {
             self.given.get(key).into_iter().flatten().all(|wanted| has_label(labels, wanted) == fits)
         };
-        self.until_unix_ns.is_none_or(|until| created_unix_ns < until) && all("label", true) && all("label!", false)
+        self.until_unix_ns.is_none_or(|until| created_unix_ns < until)
+            && all("label", true)
+            && all("label!", false)
     }
 }
 
@@ -64,7 +66,8 @@ impl Engine {
                 .iter()
                 .filter(|handle| {
                     let record = &handle.now().record;
-                    !record.state.is_active() && filters.admit(record.created_unix_ns, record.config.labels.as_ref())
+                    !record.state.is_active()
+                        && filters.admit(record.created_unix_ns, record.config.labels.as_ref())
                 })
                 .map(|handle| handle.id.clone())
                 .collect();

@@ -292,8 +292,7 @@ impl Task {
     }
 
     fn publish(&self) {
-        let view =
-            View {
+        let view = View {
             record: self.record.clone(),
             exits: self.exits,
             last: self.last.clone(),

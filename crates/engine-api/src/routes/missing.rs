@@ -25,11 +25,10 @@ const FAMILIES: &[&str] = &[
 ];
 
 /// Operations below `/containers` that Coracle lacks.
-const OF_CONTAINERS: &[&str] =
-    &["ws", "prune", "checkpoints"];
+const OF_CONTAINERS: &[&str] = &["checkpoints"];
 
 /// Operations below `/images` that Coracle lacks.
-const OF_IMAGES: &[&str] = &["get", "load", "prune", "push", "search"];
+const OF_IMAGES: &[&str] = &["get", "load", "push", "search"];
 
 /// How much of a request is read although nothing is done with it: a small build context.
 const READ_OFF_BYTES: usize = 16 << 20;

@@ -42,7 +42,8 @@ async fn df(State(api): State<Api>, params: Params) -> Answer<Json<Value>> {
         return Err(ApiError::bad(format!("unknown object type: {unknown}")));
     }
     let asks = |kind: &str| wanted.is_empty() || wanted.contains(&kind);
-    let mut answer = json!({"LayersSize": 0, "Images": null, "Containers": null, "Volumes": null, "BuildCache": null});
+    let mut answer =
+        json!({"LayersSize": 0, "Images": null, "Containers": null, "Volumes": null, "BuildCache": null});
     if asks("image") {
         let (images, bytes) = of_images(&api).await?;
         answer["Images"] = json!(images);
@@ -72,7 +73,8 @@ async fn of_images(api: &Api) -> Answer<(Vec<ImageSummary>, u64)> {
     }
     let summaries = all.iter().map(|image| {
         let id = image.id.to_string();
-        let shared = image.layers.iter().filter(|layer| layers.get(&layer.diff_id).is_some_and(|its| its.0 > 1));
+        let shared =
+            image.layers.iter().filter(|layer| layers.get(&layer.diff_id).is_some_and(|its| its.0 > 1));
         let users = containers.iter().filter(|container| container.image_id.as_deref() == Some(&id)).count();
         ImageSummary {
             shared_size: i64::try_from(shared.map(|layer| layer.size_bytes).sum::<u64>()).unwrap_or(-1),

@@ -48,7 +48,8 @@ pub(super) fn check(hostname: bool, exposes: bool, host: &HostConfig) -> Result<
     if any(&host.extra_hosts) {
         return conflict("conflicting options: custom host-to-IP mapping and the network mode");
     }
-    if host.port_bindings.as_ref().is_some_and(|ports| !ports.is_empty()) || host.publish_all_ports == Some(true)
+    if host.port_bindings.as_ref().is_some_and(|ports| !ports.is_empty())
+        || host.publish_all_ports == Some(true)
     {
         return conflict("conflicting options: port publishing and the container type network mode");
     }
@@ -106,7 +107,8 @@ mod tests {
         let uts = || HostConfig { uts_mode: some("host"), ..HostConfig::default() };
         assert_eq!(of("", uts()), None);
         assert!(of("h", uts()).unwrap().contains("hostname and the UTS mode"));
-        for (ipc, good) in [("shareable", true), ("container:a", true), ("container:", false), ("odd", false)] {
+        for (ipc, good) in [("shareable", true), ("container:a", true), ("container:", false), ("odd", false)]
+        {
             let host = HostConfig { ipc_mode: some(ipc), ..HostConfig::default() };
             assert_eq!(of("", host).is_none(), good, "{ipc}");
         }

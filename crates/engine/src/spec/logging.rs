@@ -76,7 +76,8 @@ pub(crate) fn check(host: &HostConfig) -> Result<Vec<String>, Error> {
         return Err(Invalid::Conflicting(why).into());
     }
     if let Some(tag) = option(host, "tag") {
-        render(tag, &|_| Some(String::new())).ok_or_else(|| bad("tag", tag, "not a template that is known"))?;
+        render(tag, &|_| Some(String::new()))
+            .ok_or_else(|| bad("tag", tag, "not a template that is known"))?;
     }
     config(host)?;
     Ok(warnings)
@@ -126,7 +127,7 @@ fn human_size(text: &str) -> Option<u64> {
         _ => return None,
     };
     let bytes = number * factor;
-    (bytes >= 1.0 && bytes < 1e18).then_some(bytes as u64)
+    (1.0..1e18).contains(&bytes).then_some(bytes as u64)
 }
 
 /// Fills in `{{.Field}}`s; none when there is anything else in braces.

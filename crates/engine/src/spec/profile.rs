@@ -69,7 +69,8 @@ impl Condition {
 
     /// Any condition that is set holds.
     fn excludes(&self, capabilities: &[String]) -> bool {
-        let any = |list: &Option<Vec<String>>, test: &dyn Fn(&String) -> bool| list.iter().flatten().any(test);
+        let any =
+            |list: &Option<Vec<String>>, test: &dyn Fn(&String) -> bool| list.iter().flatten().any(test);
         any(&self.arches, &|arch| arch == ARCHITECTURE.0)
             || any(&self.caps, &|cap| capabilities.contains(cap))
             || self.kernel().is_some_and(|least| KERNEL >= least)
@@ -89,7 +90,9 @@ pub(crate) fn load(text: &str, capabilities: &[String]) -> Result<Value, Error> 
     let mut architectures = profile.architectures.clone().unwrap_or_default();
     let map = profile.arch_map.as_deref().unwrap_or_default();
     if !architectures.is_empty() && !map.is_empty() {
-        return Err(invalid("both 'architectures' and 'archMap' are specified in the seccomp profile, use either"));
+        return Err(invalid(
+            "both 'architectures' and 'archMap' are specified in the seccomp profile, use either",
+        ));
     }
     for entry in map.iter().filter(|entry| entry.architecture == ARCHITECTURE.1) {
         architectures.push(entry.architecture.clone());
@@ -104,7 +107,9 @@ pub(crate) fn load(text: &str, capabilities: &[String]) -> Result<Value, Error> 
         }
         let names: Vec<String> = match (rule.name.filter(|name| !name.is_empty()), rule.names) {
             (Some(_), Some(names)) if !names.is_empty() => {
-                return Err(invalid("both 'name' and 'names' are specified in the seccomp profile, use either"));
+                return Err(invalid(
+                    "both 'name' and 'names' are specified in the seccomp profile, use either",
+                ));
             }
             (Some(name), _) => vec![name],
             (None, Some(names)) => names,
@@ -162,7 +167,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["{", "{}", r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["a"],"archMap":[{}]}"#] {
+        for text in ["{", "{}", r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["a"],"archMap":[{}]}"#]
+        {
             assert!(load(text, &[]).unwrap_err().to_string().starts_with("Decoding seccomp profile failed"));
         }
     }

@@ -202,6 +202,7 @@ impl Task {
             return;
         }
         if let Some(agent) = self.shared.machine.agent() {
+            crate::join::wait(&self.shared.registry, &self.record).await;
             match self.start(&agent).await {
                 Ok(()) => {}
                 Err(Trouble::NoVm(message)) => tracing::warn!(message, "the VM is gone again"),
