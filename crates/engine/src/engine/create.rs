@@ -6,6 +6,7 @@ use types::ContainerId;
 use super::Engine;
 use crate::check::{check, image_config};
 use crate::error::{Error, ImagesError, Invalid};
+use crate::mounts::Wanted;
 use crate::names;
 use crate::record::Record;
 use crate::spec;
@@ -55,15 +56,22 @@ impl Engine {
             record.config.hostname = Some(id.short().to_owned());
         }
         spec::check(&record)?;
+        let (mounts, discarded) = self.planned(&record)?;
+        let warnings = checked.warnings.into_iter().chain(discarded).collect();
         let engine = self.clone();
-        self.to_the_end(async move { engine.store_new(name, record).await }).await?;
-        Ok(ContainerCreateResponse { id: id.to_string(), warnings: checked.warnings })
+        self.to_the_end(async move { engine.store_new(name, record, mounts).await }).await?;
+        Ok(ContainerCreateResponse { id: id.to_string(), warnings })
     }
 
     /// A name that is taken, and a record in the database, must not be without their container.
-    async fn store_new(&self, name: Option<String>, mut record: Record) -> Result<(), Error> {
+    async fn store_new(
+        &self,
+        name: Option<String>,
+        mut record: Record,
+        mounts: Vec<Wanted>,
+    ) -> Result<(), Error> {
         record.name = self.take_name(name, &record.id)?;
-        if let Err(error) = self.mounts_for(&mut record).await {
+        if let Err(error) = self.take_mounts(&mut record, mounts).await {
             self.shared.registry.release(&record.name, &record.id);
             return Err(error);
         }

@@ -9,7 +9,7 @@ use bollard_stubs::models;
 use super::Engine;
 use crate::agent::{SLOW, call};
 use crate::error::Error;
-use crate::mounts::{NewVolume, Source, World, plan};
+use crate::mounts::{NewVolume, Source, Wanted, World, plan};
 use crate::record::Record;
 use crate::task::Shared;
 use crate::volume::{LOCAL, ListFilters, PruneFilters, Volume, VolumeError};
@@ -119,14 +119,26 @@ impl Engine {
             .collect()
     }
 
-    /// What a new container mounts; its volumes are made.
-    pub(super) async fn mounts_for(&self, record: &mut Record) -> Result<(), Error> {
+    /// What a new container is to mount, and what of it has no effect.
+    pub(super) fn planned(&self, record: &Record) -> Result<(Vec<Wanted>, Vec<String>), Error> {
         let wanted = plan(&record.config, &record.host_config, self)?;
-        for wanted in &wanted {
-            if let Source::HostPath { path, create } = &wanted.mount.source {
+        let mut warnings = Vec::new();
+        for Wanted { mount, .. } in &wanted {
+            if let Source::HostPath { path, create } = &mount.source {
                 self.shared.shares.check(path, *create)?;
             }
+            if !matches!(mount.propagation.as_str(), "" | "private" | "rprivate") {
+                warnings.push(format!(
+                    "Mount propagation {} at {} is discarded: nothing is mounted below it outside of the container.",
+                    mount.propagation, mount.target
+                ));
+            }
         }
+        Ok((wanted, warnings))
+    }
+
+    /// Makes a new container's volumes.
+    pub(super) async fn take_mounts(&self, record: &mut Record, wanted: Vec<Wanted>) -> Result<(), Error> {
         if wanted.is_empty() {
             return Ok(());
         }

@@ -91,7 +91,11 @@ pub(crate) fn complete(
     unpin(id);
     let mut sources = Vec::new();
     for (at, mount) in request.mounts.iter().enumerate() {
-        sources.push(source(id, at, mount, root)?);
+        let source = source(id, at, mount, root)?;
+        if !target::is_nested(mount, &request.mounts) {
+            target::fits(root, mount, &source)?;
+        }
+        sources.push(source);
     }
     fill::done(id).map_err(internal("note of the volumes that were filled"))?;
     let mut mounts = spec.mounts().clone().unwrap_or_default();

@@ -40,18 +40,43 @@ fn built(wanted: &v1::Mount, source: &Path) -> Result<Mount, Failure> {
         known @ ("private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave") => known,
         other => return Err(Failure::new(Code::BadSpec, format_args!("propagation {other:?}"))),
     };
-    let options = [
+    let mut options = vec![
         if wanted.non_recursive { "bind" } else { "rbind" },
         if wanted.read_only { "ro" } else { "rw" },
         propagation,
     ];
+    // What is mounted below it too, as Docker does.
+    if wanted.read_only && !wanted.non_recursive {
+        options.push("rro");
+    }
     MountBuilder::default()
         .destination(&wanted.target)
         .source(source)
         .typ("bind")
-        .options(options.map(str::to_owned))
+        .options(options.into_iter().map(str::to_owned).collect::<Vec<_>>())
         .build()
         .map_err(|error| Failure::new(Code::BadSpec, format_args!("mount: {error}")))
+}
+
+/// A folder is not mounted on a file, nor a file on a folder: the runtime would say less clearly why not.
+pub(super) fn fits(root: &File, wanted: &v1::Mount, source: &Path) -> Result<(), Failure> {
+    let Ok(place) = open_beneath(root.as_fd(), &wanted.target, OFlag::O_PATH) else { return Ok(()) };
+    let is_folder = place.metadata().is_ok_and(|meta| meta.is_dir());
+    if source.is_dir() == is_folder {
+        return Ok(());
+    }
+    let text = format!(
+        "error mounting {source:?} to rootfs at {:?}: not a directory: Are you trying to mount a directory onto a \
+         file (or vice-versa)? Check if the specified host path exists and is the expected type",
+        wanted.target
+    );
+    Err(Failure::new(Code::BadSpec, text))
+}
+
+/// Whether another of the mounts lies above this one, so that its place is not the root's.
+pub(super) fn is_nested(wanted: &v1::Mount, all: &[v1::Mount]) -> bool {
+    let target = Path::new(&wanted.target);
+    all.iter().any(|other| other.target != wanted.target && target.starts_with(&other.target))
 }
 
 /// Makes the working directory where it lies in one of the mounts and is missing there. Best effort: the runtime
@@ -123,7 +148,7 @@ mod tests {
         ];
         assert_eq!(seen, expected);
         let options = mounts[6].options().as_ref().unwrap();
-        assert_eq!(options, &["rbind", "ro", "rprivate"]);
+        assert_eq!(options, &["rbind", "ro", "rprivate", "rro"]);
         add(&mut mounts, &[asked("/dev")], &[PathBuf::from("/4")]).unwrap();
         assert!(!mounts.iter().any(|m| m.destination() == Path::new("/dev/pts")));
         for bad in ["", "/", "a"] {
