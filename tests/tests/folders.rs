@@ -246,20 +246,29 @@ async fn a_mount_outlives_coracled_and_a_dead_daemon_is_replaced() {
     })
     .await;
     shared.host.start_daemon().await;
+    let host = &shared.host;
+    eventually("re-attached", Duration::from_secs(20), || async move {
+        host.client().await.vm_status().await.unwrap().is_running().then_some(())
+    })
+    .await;
     assert_eq!(shared.host.docker("exec counter cat /src/file").ok().await, "of the host");
     // Longer than what nobody uses stays.
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert!(daemon.lives(), "its container runs");
 
+    // One that asks for nothing when the daemon dies.
+    shared.background("idle", &bind(&src, "/src"), &["sleep", "1000"]).await;
+    host.docker("rm -f counter").ok().await;
     daemon.kill();
-    let host = &shared.host;
+    let died = daemon.pid;
     eventually("whoever reads gets an error", Duration::from_secs(20), || async move {
-        let read = host.docker("exec counter cat /src/file").within(Duration::from_secs(15)).finish().await;
+        let read = host.docker("exec idle cat /src/file").within(Duration::from_secs(15)).finish().await;
         (read.code != 0).then_some(())
     })
     .await;
-    host.docker("restart -t 0 counter").ok().await;
-    assert_eq!(host.docker("exec counter cat /src/file").ok().await, "of the host");
+    host.docker("restart -t 0 idle").ok().await;
+    assert_eq!(host.docker("exec idle cat /src/file").ok().await, "of the host");
+    assert_ne!(host.process(DAEMON).pid, died);
 
     shared.host.coracle("vm stop").ok().await;
     assert_eq!(shared.host.processes(DAEMON), []);

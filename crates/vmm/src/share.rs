@@ -3,8 +3,9 @@
 //! One `virtiofsd` and one device per folder. A tag is never used twice in one VM's life, so that what is still mounted
 //! from a device that died is never taken for its successor.
 //!
-//! A device whose daemon died is not taken out, nor unmounted: the guest's kernel then waits for requests that nobody
-//! answers any more, and no other virtiofs device comes or goes meanwhile. Its port is lost until the VM's end.
+//! When a daemon dies its device is taken out: whoever asks it for something then gets an error. The guest's kernel lets go
+//! of it once no request is under way; one that was is never answered, and until the VM's end no other virtiofs device
+//! comes or goes.
 
 use std::path::PathBuf;
 
@@ -28,7 +29,7 @@ pub struct Share {
     pub daemon: ProcessId,
     /// The device is in its port; false while it is being plugged in.
     pub plugged: bool,
-    /// Its daemon has died, or the guest does not let go of it: of no use any more.
+    /// The guest does not let go of it: of no use any more.
     #[serde(default)]
     pub lost: bool,
 }
@@ -76,6 +77,17 @@ pub enum ShareError {
         folder: PathBuf,
         /// How long it was given.
         seconds: u64,
+    },
+    /// A share that was lost is in the way.
+    #[error(
+        "cannot share {}: the guest still waits for {}, whose virtiofsd died; restart the VM (`coracle vm restart`)",
+        folder.display(), lost.display()
+    )]
+    Stuck {
+        /// Of which folder.
+        folder: PathBuf,
+        /// The one that was lost.
+        lost: PathBuf,
     },
     /// The machine's record could not be written.
     #[error("cannot share {}: the VM's record cannot be written: {detail}", folder.display())]

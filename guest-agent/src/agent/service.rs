@@ -202,7 +202,10 @@ impl Agent for Service {
         Ok(Response::new(v1::DisconnectEndpointReply {}))
     }
 
-    async fn remove_volume(&self, request: Request<v1::RemoveVolumeRequest>) -> Answer<v1::RemoveVolumeReply> {
+    async fn remove_volume(
+        &self,
+        request: Request<v1::RemoveVolumeRequest>,
+    ) -> Answer<v1::RemoveVolumeReply> {
         self.guest.remove_volume(request.into_inner().name).await?;
         Ok(Response::new(v1::RemoveVolumeReply {}))
     }
@@ -218,12 +221,7 @@ impl Agent for Service {
         &self,
         request: Request<v1::UnmountShareRequest>,
     ) -> Answer<v1::UnmountShareReply> {
-        let request = request.into_inner();
-        if request.lost {
-            shares::give_up(request.tag).await?;
-        } else {
-            shares::unmount_share(request.tag).await?;
-        }
+        shares::unmount_share(request.into_inner().tag).await?;
         Ok(Response::new(v1::UnmountShareReply {}))
     }
 

@@ -107,23 +107,6 @@ pub(crate) async fn unmount_share(tag: String) -> Result<(), Failure> {
     .await
 }
 
-/// Ends every request to a share that nobody serves, those to come included. It stays mounted: taking it down would
-/// wait for its device to answer, and keep all others from coming and going meanwhile.
-pub(crate) async fn give_up(tag: String) -> Result<(), Failure> {
-    let place = place(&tag)?;
-    blocking(move || {
-        let Some(device) = device_of(&place) else { return Ok(()) };
-        let minor = device.split_once(':').map_or("", |(_, minor)| minor);
-        let control = Path::new("/sys/fs/fuse/connections");
-        if !is_mounted(control) {
-            mount(Some("fusectl"), control, Some("fusectl"), MsFlags::empty(), None::<&str>)
-                .map_err(|error| Failure::internal("fusectl", error))?;
-        }
-        fs::write(control.join(minor).join("abort"), "1").map_err(internal(&tag))
-    })
-    .await
-}
-
 /// `major:minor` of what is mounted at `place`.
 fn device_of(place: &Path) -> Option<String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;

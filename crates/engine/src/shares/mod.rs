@@ -201,7 +201,7 @@ impl Shares {
 
     async fn take_out(&self, tag: &str) -> Result<(), String> {
         if let Some(agent) = self.machine.agent() {
-            let request = v1::UnmountShareRequest { tag: tag.to_owned(), lost: false };
+            let request = v1::UnmountShareRequest { tag: tag.to_owned() };
             match call(QUICK, agent.grpc().unmount_share(request)).await {
                 Ok(_) | Err(CallError::Refused(Code::NotFound, _)) => {}
                 Err(error) => return Err(error.text()),

@@ -146,7 +146,7 @@ impl Owner {
                     self.died(format!("QEMU ended by itself ({how})")).await;
                 }
                 Wake::Machine(MachineEvent::LinkLost { how }) => self.repair(&how),
-                Wake::Machine(MachineEvent::ShareLost { tag, how }) => self.share_lost(&tag, &how),
+                Wake::Machine(MachineEvent::ShareLost { tag, how }) => self.share_lost(tag, &how),
                 Wake::Hello(hello) => self.new_agent(&hello),
                 Wake::RetryDue => self.boot(),
                 Wake::Trim => {

@@ -1,16 +1,8 @@
 //! Folders of the host: plugged in and taken out while the VM runs.
 
-use std::time::Duration;
-
-use agent_proto::v1::UnmountShareRequest;
-
-use super::live::Live;
 use super::work::Work;
 use super::{Command, Owner, State};
 use crate::ShareError;
-
-/// The guest has one file to write.
-const GIVE_UP_DEADLINE: Duration = Duration::from_secs(5);
 
 impl Owner {
     /// A command about shares. While other work is under way it waits.
@@ -53,10 +45,10 @@ impl Owner {
         }
     }
 
-    /// The daemon of a share died. The guest is told, so that who waits for an answer gets an error instead; whoever
-    /// needs the folder next has it plugged in anew.
-    pub(super) fn share_lost(&mut self, tag: &str, how: &str) {
-        if let State::Running(live) = std::mem::replace(&mut self.state, State::Off) {
+    /// The daemon of a share died. The device goes, so that who asks for something gets an error instead of waiting;
+    /// whoever needs the folder next has it plugged in anew.
+    pub(super) fn share_lost(&mut self, tag: String, how: &str) {
+        if let State::Running(mut live) = std::mem::replace(&mut self.state, State::Off) {
             let lost = live.machine.record().shares.iter().find(|share| share.tag == tag);
             let folder = lost.map(|share| share.folder.display().to_string()).unwrap_or_default();
             tracing::error!(
@@ -66,28 +58,11 @@ impl Owner {
                 "a folder of the host is lost to the containers that have it mounted: its virtiofsd ended"
             );
             self.state = State::Working(Work::shares(async move {
-                live.give_up_lost_shares().await;
+                if let Err(error) = live.machine.unshare(&tag).await {
+                    tracing::error!(tag, %error, "the lost folder's device stays; only a restart of the VM helps");
+                }
                 live
             }));
-        }
-    }
-}
-
-impl Live {
-    /// Ends what the guest still asks of shares that nobody serves any more.
-    pub(super) fn give_up_lost_shares(&self) -> impl Future<Output = ()> + Send + use<> {
-        let shares = self.machine.record().shares.iter();
-        let lost: Vec<String> = shares.filter(|share| share.lost).map(|share| share.tag.clone()).collect();
-        let mut agent = self.agent.grpc();
-        async move {
-            for tag in lost {
-                let request = UnmountShareRequest { tag: tag.clone(), lost: true };
-                match tokio::time::timeout(GIVE_UP_DEADLINE, agent.unmount_share(request)).await {
-                    Ok(Ok(_)) => {}
-                    Ok(Err(status)) => tracing::warn!(tag, %status, "not given up by the guest"),
-                    Err(_) => tracing::warn!(tag, "not given up by the guest in time"),
-                }
-            }
         }
     }
 }

@@ -48,7 +48,6 @@ impl Work {
             match Live::attach(hypervisor, &hello_port, record).await {
                 Ok(live) => {
                     tracing::info!("re-attached the VM that an earlier coracled left");
-                    live.give_up_lost_shares().await;
                     Outcome::Attached(Some(Box::new(live)))
                 }
                 Err(reason) => {

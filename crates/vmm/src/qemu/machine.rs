@@ -255,7 +255,7 @@ impl Machine for QemuMachine {
             self.daemon = None;
             return MachineEvent::LinkLost { how };
         };
-        self.lost_share(&tag);
+        self.shares.retain(|daemon| daemon.tag != tag);
         MachineEvent::ShareLost { tag, how }
     }
 

@@ -58,22 +58,27 @@ impl QemuMachine {
     /// What the record names is held on to again; what is not whole is taken out.
     pub(super) async fn adopt_shares(&mut self) {
         for share in self.record.shares.clone() {
-            match Process::adopt(share.daemon) {
-                Some(process) => self.shares.push(Daemon { tag: share.tag.clone(), process }),
-                None if share.plugged => self.lost_share(&share.tag),
-                None => {}
-            }
-            if !share.plugged
+            let lives = match Process::adopt(share.daemon) {
+                Some(process) => {
+                    self.shares.push(Daemon { tag: share.tag.clone(), process });
+                    true
+                }
+                None => false,
+            };
+            if (!lives || !share.plugged)
+                && !share.lost
                 && let Err(error) = self.take_out(&share).await
             {
-                tracing::warn!(tag = share.tag, %error, "a device stays");
+                tracing::error!(
+                    folder = %share.folder.display(), %error,
+                    "its virtiofsd died while nobody looked, and the device stays"
+                );
             }
         }
     }
 
     /// It is of no use any more, and stays where it is.
-    pub(super) fn lost_share(&mut self, tag: &str) {
-        self.shares.retain(|daemon| daemon.tag != tag);
+    fn lost_share(&mut self, tag: &str) {
         for share in &mut self.record.shares {
             share.lost |= share.tag == tag;
         }
@@ -89,6 +94,9 @@ impl QemuMachine {
         let same = |share: &&Share| share.folder == folder && share.read_only == read_only && !share.lost;
         if let Some(share) = self.record.shares.iter().find(same) {
             return Ok(share.tag.clone());
+        }
+        if let Some(lost) = self.record.shares.iter().find(|share| share.lost) {
+            return Err(ShareError::Stuck { folder: folder.to_owned(), lost: lost.folder.clone() });
         }
         let taken = |port: &u32| self.record.shares.iter().any(|share| share.port == *port);
         let Some(port) = (1..=SPARE_PORTS).find(|port| !taken(port)) else {
