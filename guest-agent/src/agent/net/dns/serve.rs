@@ -21,6 +21,8 @@ use crate::interface::Resolver;
 const AT_A_TIME: usize = 128;
 /// How long a connection may be idle.
 const IDLE: Duration = Duration::from_secs(10);
+/// After a connection that could not be taken.
+const BREATH: Duration = Duration::from_millis(20);
 /// The longest question by UDP that we read.
 const QUESTION: usize = 4096;
 /// The longest answer by TCP.
@@ -130,8 +132,10 @@ async fn run(source: Source, udp: UdpSocket, tcp: TcpListener) {
                 }
             }
             got = tcp.accept(), if begun.len() < AT_A_TIME => {
-                if let Ok((stream, _)) = got {
-                    begun.spawn(converse(source.clone(), stream));
+                match got {
+                    Ok((stream, _)) => drop(begun.spawn(converse(source.clone(), stream))),
+                    // Out of descriptors: not again at once.
+                    Err(_) => tokio::time::sleep(BREATH).await,
                 }
             }
             Some(_) = begun.join_next() => {}
