@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agent_proto::v1::error_detail::Code;
@@ -30,6 +31,7 @@ use agent_proto::v1::{Endpoint, Network};
 
 use crate::agent::failure::Failure;
 use crate::interface::{Interface, Resolver};
+use crate::netlink::route::Link;
 use crate::netlink::{Batch, Socket};
 use bridge::Devices;
 use dns::names::{Asker, Names};
@@ -59,6 +61,8 @@ pub(crate) struct Networks {
     names: Arc<Mutex<Names>>,
     servers: Mutex<HashMap<Asker, Vec<Server>>>,
     arriving: Mutex<HashMap<String, Arriving>>,
+    /// The host has told everything once.
+    synced: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -328,9 +332,11 @@ impl Networks {
         let problem = failed("devices");
         let socket = Socket::route().map_err(|error| problem(&error))?;
         let devices = Self::devices()?;
-        // A guest that has just booted has none of it, and nothing is wrong with that.
+        // A guest that has just booted has none of it but what was made since, and nothing is wrong with that.
         let new = known.is_empty();
-        let fresh = new && !devices.links.iter().any(bridge::is_ours);
+        let made_here = |link: &Link| known.values().any(|its| its.network.bridge == link.name);
+        let first = !self.synced.swap(true, Ordering::Relaxed);
+        let fresh = first && devices.links.iter().filter(|its| bridge::is_ours(its)).all(made_here);
         let mut done = Vec::new();
 
         let wanted: HashSet<&str> = networks.iter().map(|network| network.bridge.as_str()).collect();
