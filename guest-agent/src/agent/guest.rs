@@ -163,6 +163,9 @@ impl Guest {
             let root = guest.with_layers(|layers| layers.assemble(&id, &request.layers))?;
             cgroup::remove(id.as_str());
             let _ = fs::remove_dir_all(Path::new(paths::RUNTIME).join(id.as_str()));
+            volumes::release_ended(&request, |id| {
+                container_key(id).is_ok_and(|key| guest.table.is_live(&key))
+            });
             let completed = bundle::write(&request, &root, &joined)?;
             if !completed.own_network && !request.endpoints.is_empty() {
                 return Err(Failure::new(Code::BadSpec, "endpoints without a network namespace"));

@@ -88,7 +88,8 @@ pub(crate) fn complete(
         return Ok(());
     }
     let id = &request.container_id;
-    unpin(id);
+    // What its last run has left.
+    release(id);
     let mut sources = Vec::new();
     for (at, mount) in request.mounts.iter().enumerate() {
         let source = source(id, at, mount, root)?;
@@ -122,13 +123,32 @@ fn source(id: &str, at: usize, mount: &v1::Mount, root: &File) -> Result<PathBuf
 /// The volume's root, made and filled where need be.
 fn open(id: &str, volume: &v1::VolumeSource, target: &str, root: &File) -> Result<PathBuf, Failure> {
     check(&volume.name)?;
-    if volume.options.get("type").is_some_and(|kind| kind == "tmpfs") {
+    if is_in_memory(volume) {
         let _memories = memories();
         return memory(id, volume).map_err(internal(&format!("volume {} in memory", volume.name)));
     }
     let _busy = Busy::with(&volume.name);
     let filled = fill::open(id, &folder(&volume.name), volume.copy_up.then_some((root, target)));
     filled.map_err(|error| Failure::new(Code::DataDisk, format_args!("volume {}: {error}", volume.name)))
+}
+
+fn is_in_memory(volume: &v1::VolumeSource) -> bool {
+    volume.options.get("type").is_some_and(|kind| kind == "tmpfs")
+}
+
+/// A volume in memory ends with its last container, not when that is taken down, some time later.
+pub(crate) fn release_ended(request: &v1::StartContainerRequest, is_live: impl Fn(&str) -> bool) {
+    let of_memory =
+        |mount: &v1::Mount| matches!(&mount.source, Some(Source::Volume(volume)) if is_in_memory(volume));
+    if !request.mounts.iter().any(of_memory) {
+        return;
+    }
+    for entry in fs::read_dir(Path::new(paths::RUN).join("m")).into_iter().flatten().flatten() {
+        let container = entry.file_name().to_string_lossy().into_owned();
+        if !is_live(&container) {
+            release(&container);
+        }
+    }
 }
 
 fn memory(id: &str, volume: &v1::VolumeSource) -> io::Result<PathBuf> {
