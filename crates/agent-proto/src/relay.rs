@@ -19,6 +19,8 @@ use crate::MAX_WRITE_BYTES;
 pub const MAX_DATAGRAM_BYTES: usize = 65_507;
 
 const HEAD: usize = 4;
+/// One write: with its headers it fits the 32 KiB that a kernel finds in one piece without looking for it.
+const CHUNK_BYTES: usize = MAX_WRITE_BYTES - 1_024;
 /// One read from the stream: about two chunks.
 const SCRATCH_BYTES: usize = 2 * MAX_WRITE_BYTES;
 
@@ -117,7 +119,7 @@ impl Sender {
         stream: &mut (impl AsyncWrite + Unpin),
         scratch: &mut [u8],
     ) -> io::Result<Poll<()>> {
-        let mut buffer = ReadBuf::new(&mut scratch[HEAD..MAX_WRITE_BYTES]);
+        let mut buffer = ReadBuf::new(&mut scratch[HEAD..CHUNK_BYTES]);
         if Pin::new(port).poll_read(cx, &mut buffer)?.is_pending() {
             return Ok(Poll::Pending);
         }

@@ -46,7 +46,9 @@ pub(crate) fn summary(record: &Record) -> Vec<PortSummary> {
 }
 
 fn exposed_of(record: &Record) -> impl Iterator<Item = Port> {
-    exposed(&record.config).unwrap_or_default().into_iter()
+    // On the host's network, or another container's, they are not this container's.
+    let own = super::publishes(record).then(|| exposed(&record.config).unwrap_or_default());
+    own.unwrap_or_default().into_iter()
 }
 
 #[cfg(test)]
