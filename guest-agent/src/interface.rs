@@ -88,6 +88,14 @@ fn set_ipv6(interface: &Interface) {
     }
 }
 
+/// Neighbours may remember another holder of its addresses: the kernel tells them as the interface comes up.
+fn announce(interface: &Interface) {
+    for setting in ["ipv4/conf/{}/arp_notify", "ipv6/conf/{}/ndisc_notify"] {
+        // Without it they ask again after a while.
+        let _ = fs::write(format!("/proc/sys/net/{}", setting.replace("{}", &interface.name)), "1");
+    }
+}
+
 /// Makes `interfaces`. This thread is in `namespace`, the container's; `host` was opened in the VM's.
 pub(crate) fn plug(host: &Socket, interfaces: &[Interface], namespace: Namespace) -> io::Result<()> {
     let other = |error: Refused| io::Error::other(error);
@@ -100,6 +108,7 @@ pub(crate) fn plug(host: &Socket, interfaces: &[Interface], namespace: Namespace
                 .map_err(failed("isolated port"))?;
         }
         set_ipv6(interface);
+        announce(interface);
         let index = route::index(&interface.name)?;
         for (address, prefix) in &interface.addresses {
             batch.add_address(index, *address, *prefix);

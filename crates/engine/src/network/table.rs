@@ -2,7 +2,7 @@
 //! change of the tables, never longer.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agent_proto::v1;
@@ -296,13 +296,14 @@ impl Tables {
         };
         if network.driver == "bridge" {
             live.interface = interface(&taken, others)?;
-            live.mac = taken.wanted.mac_address.clone().unwrap_or_else(random_mac);
             if let Some((IpAddr::V4(address), bits)) = self.address(&network, true, &taken)? {
                 live.ipv4 = Some((address, bits));
             }
             if let Some((IpAddr::V6(address), bits)) = self.address(&network, false, &taken)? {
                 live.ipv6 = Some((address, bits));
             }
+            let fixed = taken.wanted.mac_address.clone();
+            live.mac = fixed.unwrap_or_else(|| mac_of(live.ipv4.map(|(address, _)| address)));
             for pool in network.pools.iter().filter(|_| !network.internal) {
                 match pool.gateway {
                     IpAddr::V4(gateway) => live.gateway = Some(gateway),
@@ -427,10 +428,10 @@ fn interface(wanted: &Attachment, others: &[Attachment]) -> Result<String, Netwo
     }
 }
 
-/// A locally administered address, as Docker 28's.
-fn random_mac() -> String {
-    let [first, b, c, d, e, f] = rand::random::<[u8; 6]>();
-    format!("{:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}", (first & 0xfc) | 2)
+/// The same for the same address, so that neighbours who remember the last holder of it reach the next one.
+fn mac_of(address: Option<Ipv4Addr>) -> String {
+    let [a, b, c, d] = address.map_or_else(rand::random::<[u8; 4]>, |address| address.octets());
+    format!("02:42:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
 }
 
 fn endpoint(network: &Network, live: &Live, default_route: bool) -> v1::Endpoint {

@@ -1,0 +1,175 @@
+//! Networks of containers, by the real docker client against a real VM.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use coracle_e2e::{Host, Run};
+
+const HELLO: &str = "coracle/hello";
+const SERVE: &str = "mkdir /w; echo I am $0 >/w/index.html; exec httpd -f -p 80 -h /w";
+
+fn exec(host: &Host, container: &str, script: &str) -> Run {
+    host.docker_args(["exec", container, "sh", "-c", script])
+}
+
+async fn serve(host: &Host, name: &str, options: &str) {
+    let mut arguments = vec!["run", "-d", "--name", name];
+    arguments.extend(options.split_whitespace());
+    arguments.extend([HELLO, "sh", "-c", SERVE, name]);
+    host.docker_args(arguments).ok().await;
+}
+
+/// Whether `container` gets the page of whoever is at `place`, who may be just starting.
+async fn reaches(host: &Host, container: &str, place: &str) -> bool {
+    let get = format!("wget -T 2 -qO- http://{place}/ && exit");
+    let script = format!("for i in 1 2 3 4 5 6 7 8; do {get}; sleep 0.3; done; exit 1");
+    exec(host, container, &script).finish().await.code == 0
+}
+
+/// Whether `container` does not get to whoever is at `place`, who runs.
+async fn cut_off(host: &Host, container: &str, place: &str) -> bool {
+    exec(host, container, &format!("wget -T 2 -qO- http://{place}/")).finish().await.code != 0
+}
+
+async fn refused(run: Run, text: &str) {
+    let finished = run.finish().await;
+    assert!(finished.code != 0 && finished.stderr.contains(text), "{text}: {finished:?}");
+}
+
+#[tokio::test]
+async fn names_addresses_and_connections() {
+    let host = Host::start().await;
+    host.docker("network create --subnet 10.77.0.0/24 --label a=b web").ok().await;
+    serve(&host, "one", "--network web --network-alias uno --ip 10.77.0.50").await;
+    serve(&host, "two", "--network web").await;
+
+    // Names both ways, an alias, the short id, a name with its network.
+    let short = host.docker("ps -q -f name=one").ok().await;
+    for name in ["one", "uno", &short, "one.web", "10.77.0.50"] {
+        assert!(reaches(&host, "two", name).await, "{name}");
+    }
+    assert_eq!(exec(&host, "one", "wget -qO- http://two/").ok().await, "I am two");
+    assert!(exec(&host, "one", "cat /etc/hosts").ok().await.contains(&format!("10.77.0.50\t{short}")));
+    assert!(exec(&host, "one", "cat /etc/resolv.conf").ok().await.contains("nameserver 127.0.0.11"));
+    let outside = exec(&host, "one", "nslookup host.docker.internal").ok().await;
+    assert!(outside.contains("10.0.2.2"), "{outside}");
+
+    let format = "{{with .NetworkSettings.Networks.web}}{{.IPAddress}} {{.IPPrefixLen}} {{.Gateway}} \
+                  {{.IPAMConfig.IPv4Address}} {{.DNSNames}} {{.Aliases}}{{end}}";
+    let shown = host.docker_args(["inspect", "-f", format, "one"]).ok().await;
+    assert_eq!(shown, format!("10.77.0.50 24 10.77.0.1 10.77.0.50 [one uno {short}] [uno]"));
+    let on_it = host.docker_args(["network", "inspect", "-f", "{{len .Containers}} {{.Labels.a}}", "web"]);
+    assert_eq!(on_it.ok().await, "2 b");
+    assert_eq!(host.docker("ps -q -f network=web").ok().await.lines().count(), 2);
+    refused(host.docker("network rm web"), "has active endpoints").await;
+    refused(host.docker("network create web"), "network with name web already exists").await;
+    refused(host.docker("network create --subnet 10.77.0.0/25 x1"), "Pool overlaps with other one").await;
+    refused(
+        host.docker("run --rm --network web --ip 10.77.0.50 coracle/hello true"),
+        "Address already in use",
+    )
+    .await;
+    refused(host.docker("network create -d macvlan x2"), "macvlan").await;
+    refused(host.docker("network rm bridge"), "is a pre-defined network and cannot be removed").await;
+
+    // Another network is another world, until a container is in both.
+    host.docker("network create other").ok().await;
+    serve(&host, "far", "--network other").await;
+    assert!(cut_off(&host, "far", "10.77.0.50").await, "networks are isolated");
+    assert!(cut_off(&host, "far", "one").await, "names too");
+    host.docker("network connect --alias zwei other two").ok().await;
+    assert!(reaches(&host, "far", "two").await && reaches(&host, "far", "zwei").await);
+    refused(
+        host.docker("network connect other two"),
+        "endpoint with name two already exists in network other",
+    )
+    .await;
+    host.docker("network disconnect other two").ok().await;
+    assert!(cut_off(&host, "far", "two").await, "gone again");
+    assert!(reaches(&host, "one", "two").await, "its first network is untouched");
+
+    // From the default network, which has no names, into one that has.
+    serve(&host, "old", "").await;
+    assert!(cut_off(&host, "old", "one").await);
+    host.docker("network connect web old").ok().await;
+    assert!(reaches(&host, "old", "one").await);
+    host.docker("rename one first").ok().await;
+    assert!(reaches(&host, "old", "first").await);
+
+    // A container that stops keeps its networks and gives its address back.
+    host.docker("stop -t 0 two").ok().await;
+    let stopped = host.docker_args(["inspect", "-f", "{{.NetworkSettings.Networks.web.IPAddress}}", "two"]);
+    assert_eq!(stopped.ok().await, "");
+    host.docker("start two").ok().await;
+    assert!(reaches(&host, "first", "two").await);
+    host.docker("rm -f first two far old").ok().await;
+    let pruned = host.docker("network prune -f").ok().await;
+    assert!(pruned.contains("web") && pruned.contains("other"), "{pruned}");
+    let left = host.docker("network ls --format {{.Name}}").ok().await;
+    assert_eq!(left, "bridge\nhost\nnone");
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn modes_and_an_internal_network() {
+    let mut host = Host::start().await;
+    host.docker("network create --internal inner").ok().await;
+    serve(&host, "in1", "--network inner").await;
+    serve(&host, "in2", "--network inner").await;
+    serve(&host, "def", "").await;
+    assert!(reaches(&host, "in1", "in2").await, "it is a network");
+    assert_eq!(exec(&host, "in1", "ip route | grep -c default").finish().await.stdout, "0\n");
+    let address = "{{.NetworkSettings.IPAddress}}";
+    let default = host.docker_args(["inspect", "-f", address, "def"]).ok().await;
+    assert!(default.starts_with("172.17.0."), "{default}");
+    assert!(cut_off(&host, "in1", &default).await);
+    // Not even by a route of its own.
+    let around = format!("wget -T 2 -qO- http://{default}/ || nc -w 2 10.0.2.3 53 </dev/null");
+    let with_route = format!("ip route add default via 172.18.0.1; {around}");
+    let out = host.docker_args([
+        "run",
+        "--rm",
+        "--network",
+        "inner",
+        "--cap-add",
+        "NET_ADMIN",
+        HELLO,
+        "sh",
+        "-c",
+        &with_route,
+    ]);
+    assert_ne!(out.finish().await.code, 0, "an internal network has no way out");
+    assert_eq!(
+        exec(&host, "def", "nc -w 2 10.0.2.3 53 </dev/null").finish().await.code,
+        0,
+        "others have one"
+    );
+
+    let alone = host.docker("run --rm --network none coracle/hello ip -4 addr").ok().await;
+    assert!(alone.contains("127.0.0.1") && !alone.contains("eth0"), "{alone}");
+    let of_vm = host.docker("run --rm --network host coracle/hello ip -4 addr").ok().await;
+    assert!(of_vm.contains("10.0.2.15") && of_vm.contains("docker0"), "{of_vm}");
+    let script = "wget -qO- http://127.0.0.1/; hostname";
+    let joined = host.docker_args(["run", "--rm", "--network", "container:def", HELLO, "sh", "-c", script]);
+    let short = host.docker("ps -q -f name=def").ok().await;
+    assert_eq!(joined.ok().await, format!("I am def\n{short}"));
+    refused(
+        host.docker("run --rm --network container:def --hostname x coracle/hello true"),
+        "conflicting options: hostname and the network mode",
+    )
+    .await;
+    let added = host.docker("run --rm --add-host up:host-gateway --mac-address 02:00:00:00:00:09 coracle/hello cat /etc/hosts /sys/class/net/eth0/address").ok().await;
+    assert!(added.contains("10.0.2.2\tup") && added.contains("02:00:00:00:00:09"), "{added}");
+    let six = host.docker("network create --ipv6 six").ok().await;
+    assert_eq!(six.len(), 64);
+    let addresses = host.docker("run --rm --network six coracle/hello ip -6 addr show eth0").ok().await;
+    assert!(addresses.contains("inet6 fd") && addresses.contains("::2/64"), "{addresses}");
+
+    // A coracled that is killed forgets nothing, and touches no container.
+    let before = host.docker("network inspect inner").ok().await;
+    host.kill_daemon().await;
+    host.start_daemon().await;
+    assert_eq!(host.docker("network inspect inner").ok().await, before);
+    assert!(reaches(&host, "in1", "in2").await);
+    host.docker("rm -f in1 in2 def").ok().await;
+    host.finish().await;
+}
