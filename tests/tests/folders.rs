@@ -261,6 +261,11 @@ async fn a_mount_outlives_coracled_and_a_dead_daemon_is_replaced() {
     host.docker("rm -f counter").ok().await;
     daemon.kill();
     let died = daemon.pid;
+    eventually("its device is taken out", Duration::from_secs(20), || async move {
+        let record = fs::read_to_string(host.home().join("run/vm/vm.json")).unwrap();
+        (!record.contains(&format!("{died}"))).then_some(())
+    })
+    .await;
     eventually("whoever reads gets an error", Duration::from_secs(20), || async move {
         let read = host.docker("exec idle cat /src/file").within(Duration::from_secs(15)).finish().await;
         (read.code != 0).then_some(())

@@ -31,6 +31,7 @@ const TERMINATE_DEADLINE: Duration = Duration::from_secs(1);
 const KILL_DEADLINE: Duration = Duration::from_secs(5);
 /// When QEMU ends, the daemon may end a moment earlier: that is one death, not a lost link.
 const ONE_DEATH: Duration = Duration::from_millis(150);
+const ONE_SHARES_DEATH: Duration = Duration::from_millis(20);
 
 pub(super) struct QemuMachine {
     pub(super) record: Record,
@@ -248,7 +249,9 @@ impl Machine for QemuMachine {
             how = daemon_ended => (None, how),
             (tag, how) = shares::ended(&mut self.shares) => (Some(tag), how),
         };
-        if let Ok(how) = tokio::time::timeout(ONE_DEATH, self.qemu.ended()).await {
+        // What the guest asks of a dead share meanwhile is never answered, so less time is taken over that.
+        let patience = if share.is_some() { ONE_SHARES_DEATH } else { ONE_DEATH };
+        if let Ok(how) = tokio::time::timeout(patience, self.qemu.ended()).await {
             return exited(&how, &self.record);
         }
         let Some(tag) = share else {
