@@ -31,12 +31,14 @@ enum Afterwards {
     /// It runs, or waits for its next start.
     Loops,
     Exited(i64),
+    /// By the user, in the middle of a run or between two.
+    Stopped,
     /// Its policy has given up after so many starts.
     GaveUp(i64),
 }
 
 fn given(ports: [u16; 2]) -> Vec<Given> {
-    use Afterwards::{Exited, GaveUp, Loops, Runs};
+    use Afterwards::{Exited, GaveUp, Loops, Runs, Stopped};
     const SLEEP: &str = "exec sleep 100000";
     const SERVE: &str = "mkdir -p /data; echo $HOSTNAME >> /data/index.html; exec httpd -f -p 80 -h /data";
     let mut all = Vec::new();
@@ -71,7 +73,7 @@ fn given(ports: [u16; 2]) -> Vec<Given> {
     add("crash-always-3", "--restart always", "kill -9 $$", Loops);
     add("crash-unless-1", "--restart unless-stopped", "sleep 0.3; exit 7", Loops);
     add("crash-unless-2", "--restart unless-stopped --network web -v /anonymous", "exit 8", Loops);
-    add("crash-stopped", "--restart unless-stopped", "sleep 0.2; exit 9", Exited(9));
+    add("crash-stopped", "--restart unless-stopped", "sleep 0.2; exit 9", Stopped);
     all
 }
 
@@ -121,8 +123,24 @@ fn is_as_asked(its: &Given, now: &Told) -> bool {
     match its.afterwards {
         Afterwards::Runs => now.status == "running",
         Afterwards::Loops => now.status == "running" || now.status == "restarting",
+        Afterwards::Stopped => now.status == "exited",
         Afterwards::Exited(code) => now.status == "exited" && now.exit_code == code,
         Afterwards::GaveUp(after) => now.status == "exited" && now.restarts == after,
+    }
+}
+
+/// Waits until each is in the state that its policy asks for.
+async fn as_asked(host: &Host, all: &[Given]) {
+    let begin = Instant::now();
+    loop {
+        let now = told(host).await;
+        let states = all.iter().map(|its| (its, &now[&its.name]));
+        let wrong: Vec<_> = states.filter(|(its, now)| !is_as_asked(its, now)).map(|(_, now)| now).collect();
+        if wrong.is_empty() {
+            return;
+        }
+        assert!(begin.elapsed() < SETTLED, "not as their policies ask: {wrong:#?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
@@ -168,21 +186,7 @@ async fn thirty_containers_outlive_coracled_and_the_vm() {
 
     host.coracle("vm restart").ok().await;
     lap.took("the VM restarts");
-    let host_ref = &host;
-    let asked = || async {
-        let now = told(host_ref).await;
-        let wrong: Vec<&Told> = all
-            .iter()
-            .map(|its| (its, &now[&its.name]))
-            .filter(|(its, now)| !is_as_asked(its, now))
-            .map(|its| its.1)
-            .collect();
-        if !wrong.is_empty() {
-            eprintln!("not yet: {wrong:?}");
-        }
-        wrong.is_empty().then_some(())
-    };
-    eventually("each is in the state that its policy asks for", SETTLED, asked).await;
+    as_asked(&host, &all).await;
     lap.took("each is as its policy asks");
     let after = agree(&host, "witness", SETTLED).await;
     for its in &all {
