@@ -78,7 +78,9 @@ fn plan(resources: &LinuxResources, cpu_max: &str) -> Vec<Write> {
         let most = pids.limit();
         writes.push(write("pids.max", if most <= 0 { "max".to_owned() } else { most.to_string() }));
     }
-    if let Some(weight) = resources.block_io().as_ref().and_then(|io| io.weight()).filter(|&w| w != 0) {
+    if let Some(weight) =
+        resources.block_io().as_ref().and_then(oci_spec::runtime::LinuxBlockIo::weight).filter(|&w| w != 0)
+    {
         let weight = 1 + (u64::from(weight).clamp(10, 1000) - 10) * 9999 / 990;
         writes.push(Write { may_lack: true, ..write("io.weight", format!("default {weight}")) });
     }

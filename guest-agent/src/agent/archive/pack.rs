@@ -81,14 +81,14 @@ impl<'a, W: Write> Packer<'a, W> {
     pub(super) fn add(&mut self, file: &File, name: &[u8]) -> io::Result<()> {
         let stat = fstat(file)?;
         if path::kind(&stat) != SFlag::S_IFDIR {
-            return self.entry(file, name.to_vec(), &stat);
+            return self.entry(file, name, &stat);
         }
         let mut prefix = name.to_vec();
         if !name.is_empty() {
             if !prefix.ends_with(b"/") {
                 prefix.push(b'/');
             }
-            self.entry(file, prefix.clone(), &stat)?;
+            self.entry(file, &prefix, &stat)?;
         }
         let mut levels = vec![self.level(file, prefix, Vec::new())?];
         while let Some(level) = levels.last_mut() {
@@ -114,11 +114,11 @@ impl<'a, W: Write> Packer<'a, W> {
                 continue;
             }
             if path::kind(&stat) != SFlag::S_IFDIR {
-                self.entry(&file, whole, &stat)?;
+                self.entry(&file, &whole, &stat)?;
                 continue;
             }
             let prefix = [&whole[..], b"/"].concat();
-            self.entry(&file, prefix.clone(), &stat)?;
+            self.entry(&file, &prefix, &stat)?;
             if self.upper.is_some() && is_opaque(&file) {
                 self.empty(&[&prefix, &b".wh..wh..opq"[..]].concat())?;
             }
@@ -151,7 +151,7 @@ impl<'a, W: Write> Packer<'a, W> {
         self.write(header, name, &[], Vec::new(), io::empty(), 0)
     }
 
-    fn entry(&mut self, file: &File, name: Vec<u8>, stat: &FileStat) -> io::Result<()> {
+    fn entry(&mut self, file: &File, name: &[u8], stat: &FileStat) -> io::Result<()> {
         let mut header = Header::new_ustar();
         let mut pax: Vec<(String, Vec<u8>)> = Vec::new();
         header.set_mode(stat.st_mode & 0o7777);
@@ -181,29 +181,29 @@ impl<'a, W: Write> Packer<'a, W> {
             let key = (stat.st_dev, stat.st_ino);
             if let Some(first) = self.seen.get(&key).cloned() {
                 header.set_entry_type(EntryType::Link);
-                return self.write(header, &name, &first, pax, io::empty(), 0);
+                return self.write(header, name, &first, pax, io::empty(), 0);
             }
-            self.seen.insert(key, name.clone());
+            self.seen.insert(key, name.to_vec());
         }
         match kind {
             SFlag::S_IFREG => {
                 header.set_entry_type(EntryType::Regular);
                 let size = u64::try_from(stat.st_size).unwrap_or(0);
                 if size == 0 {
-                    return self.write(header, &name, &[], pax, io::empty(), 0);
+                    return self.write(header, name, &[], pax, io::empty(), 0);
                 }
                 // As Docker: what cannot be opened is left out.
                 let content = match path::reopen(file, OFlag::O_RDONLY) {
                     Ok(content) => content,
-                    Err(error) => return left_out(&name, error),
+                    Err(error) => return left_out(name, error),
                 };
-                return self.write(header, &name, &[], pax, content, size);
+                return self.write(header, name, &[], pax, content, size);
             }
             SFlag::S_IFDIR => header.set_entry_type(EntryType::Directory),
             SFlag::S_IFLNK => {
                 header.set_entry_type(EntryType::Symlink);
                 let target = path::link_target(file)?;
-                return self.write(header, &name, target.as_bytes(), pax, io::empty(), 0);
+                return self.write(header, name, target.as_bytes(), pax, io::empty(), 0);
             }
             SFlag::S_IFIFO => header.set_entry_type(EntryType::Fifo),
             SFlag::S_IFCHR | SFlag::S_IFBLK => {
@@ -216,7 +216,7 @@ impl<'a, W: Write> Packer<'a, W> {
             // A socket is its process's, not a file to keep.
             _ => return Ok(()),
         }
-        self.write(header, &name, &[], pax, io::empty(), 0)
+        self.write(header, name, &[], pax, io::empty(), 0)
     }
 
     fn users_xattrs(&self, file: &File, kind: SFlag, pax: &mut Vec<(String, Vec<u8>)>) {

@@ -88,7 +88,6 @@ impl Unpacker {
         for entry in &mut entries {
             self.entry(entry.map_err(broken)?)?;
         }
-        drop(entries);
         // Behind the end mark there may be padding, which the host still sends.
         io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(broken)?;
         for (folder, mtime) in std::mem::take(&mut self.times).into_iter().rev() {
