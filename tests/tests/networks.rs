@@ -165,10 +165,11 @@ async fn modes_and_an_internal_network() {
     assert!(addresses.contains("inet6 fd") && addresses.contains("::2/64"), "{addresses}");
 
     // A coracled that is killed forgets nothing, and touches no container.
-    let before = host.docker("network inspect inner").ok().await;
+    let format = "{{.Id}} {{json .Containers}}";
+    let before = host.docker_args(["network", "inspect", "-f", format, "inner"]).ok().await;
     host.kill_daemon().await;
     host.start_daemon().await;
-    assert_eq!(host.docker("network inspect inner").ok().await, before);
+    assert_eq!(host.docker_args(["network", "inspect", "-f", format, "inner"]).ok().await, before);
     assert!(reaches(&host, "in1", "in2").await);
     host.docker("rm -f in1 in2 def").ok().await;
     host.finish().await;

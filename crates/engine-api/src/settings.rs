@@ -1,42 +1,138 @@
 //! What Docker Engine 28 shows of a container's networks beside what the models describe: the fields of the
-//! default network one level up, and nulls that Go writes.
+//! default network one level up, nulls where Go writes them, and names in order.
 
-use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
 
-/// Completes an inspected container.
-pub(crate) fn complete(container: &mut Value) {
-    let Some(settings) = container.get_mut("NetworkSettings").and_then(Value::as_object_mut) else { return };
-    if let Some(networks) = settings.get_mut("Networks").and_then(Value::as_object_mut) {
-        for endpoint in networks.values_mut().filter_map(Value::as_object_mut) {
-            for name in ["IPAMConfig", "Links", "Aliases", "DriverOpts", "DNSNames"] {
-                endpoint.entry(name).or_insert(Value::Null);
-            }
+use bollard_stubs::models::{
+    ContainerInspectResponse, EndpointIpamConfig, EndpointSettings, NetworkSettings, PortMap,
+};
+use serde::Serialize;
+
+/// An inspected container.
+#[derive(Debug, Serialize)]
+pub(crate) struct Inspected {
+    #[serde(flatten)]
+    container: ContainerInspectResponse,
+    #[serde(rename = "NetworkSettings")]
+    network_settings: Settings,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Settings {
+    bridge: String,
+    #[serde(rename = "SandboxID")]
+    sandbox_id: String,
+    sandbox_key: String,
+    ports: PortMap,
+    hairpin_mode: bool,
+    #[serde(rename = "LinkLocalIPv6Address")]
+    link_local_ipv6_address: String,
+    #[serde(rename = "LinkLocalIPv6PrefixLen")]
+    link_local_ipv6_prefix_len: u8,
+    #[serde(rename = "SecondaryIPAddresses")]
+    secondary_ip_addresses: (),
+    #[serde(rename = "SecondaryIPv6Addresses")]
+    secondary_ipv6_addresses: (),
+    #[serde(rename = "EndpointID")]
+    endpoint_id: String,
+    gateway: String,
+    #[serde(rename = "GlobalIPv6Address")]
+    global_ipv6_address: String,
+    #[serde(rename = "GlobalIPv6PrefixLen")]
+    global_ipv6_prefix_len: i64,
+    #[serde(rename = "IPAddress")]
+    ip_address: String,
+    #[serde(rename = "IPPrefixLen")]
+    ip_prefix_len: i64,
+    #[serde(rename = "IPv6Gateway")]
+    ipv6_gateway: String,
+    mac_address: String,
+    networks: BTreeMap<String, Endpoint>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Endpoint {
+    #[serde(rename = "IPAMConfig")]
+    ipam_config: Option<EndpointIpamConfig>,
+    links: Option<Vec<String>>,
+    aliases: Option<Vec<String>>,
+    mac_address: String,
+    driver_opts: Option<HashMap<String, String>>,
+    gw_priority: i64,
+    #[serde(rename = "NetworkID")]
+    network_id: String,
+    #[serde(rename = "EndpointID")]
+    endpoint_id: String,
+    gateway: String,
+    #[serde(rename = "IPAddress")]
+    ip_address: String,
+    #[serde(rename = "IPPrefixLen")]
+    ip_prefix_len: i64,
+    #[serde(rename = "IPv6Gateway")]
+    ipv6_gateway: String,
+    #[serde(rename = "GlobalIPv6Address")]
+    global_ipv6_address: String,
+    #[serde(rename = "GlobalIPv6PrefixLen")]
+    global_ipv6_prefix_len: i64,
+    #[serde(rename = "DNSNames")]
+    dns_names: Option<Vec<String>>,
+}
+
+impl From<EndpointSettings> for Endpoint {
+    fn from(settings: EndpointSettings) -> Self {
+        Self {
+            ipam_config: settings.ipam_config,
+            links: settings.links,
+            aliases: settings.aliases,
+            mac_address: settings.mac_address.unwrap_or_default(),
+            driver_opts: settings.driver_opts,
+            gw_priority: settings.gw_priority.unwrap_or_default(),
+            network_id: settings.network_id.unwrap_or_default(),
+            endpoint_id: settings.endpoint_id.unwrap_or_default(),
+            gateway: settings.gateway.unwrap_or_default(),
+            ip_address: settings.ip_address.unwrap_or_default(),
+            ip_prefix_len: settings.ip_prefix_len.unwrap_or_default(),
+            ipv6_gateway: settings.ipv6_gateway.unwrap_or_default(),
+            global_ipv6_address: settings.global_ipv6_address.unwrap_or_default(),
+            global_ipv6_prefix_len: settings.global_ipv6_prefix_len.unwrap_or_default(),
+            dns_names: settings.dns_names,
         }
     }
-    let default = settings.get("Networks").and_then(|networks| networks.get("bridge")).cloned();
-    for (name, nothing) in [
-        ("EndpointID", json!("")),
-        ("Gateway", json!("")),
-        ("GlobalIPv6Address", json!("")),
-        ("GlobalIPv6PrefixLen", json!(0)),
-        ("IPAddress", json!("")),
-        ("IPPrefixLen", json!(0)),
-        ("IPv6Gateway", json!("")),
-        ("MacAddress", json!("")),
-    ] {
-        let value = default.as_ref().and_then(|endpoint| endpoint.get(name)).cloned();
-        settings.insert(name.to_owned(), value.unwrap_or(nothing));
+}
+
+impl From<NetworkSettings> for Settings {
+    fn from(settings: NetworkSettings) -> Self {
+        let networks = settings.networks.unwrap_or_default();
+        let default = networks.get("bridge").cloned().unwrap_or_default();
+        Self {
+            bridge: String::new(),
+            sandbox_id: settings.sandbox_id.unwrap_or_default(),
+            sandbox_key: settings.sandbox_key.unwrap_or_default(),
+            ports: settings.ports.unwrap_or_default(),
+            hairpin_mode: false,
+            link_local_ipv6_address: String::new(),
+            link_local_ipv6_prefix_len: 0,
+            secondary_ip_addresses: (),
+            secondary_ipv6_addresses: (),
+            endpoint_id: default.endpoint_id.unwrap_or_default(),
+            gateway: default.gateway.unwrap_or_default(),
+            global_ipv6_address: default.global_ipv6_address.unwrap_or_default(),
+            global_ipv6_prefix_len: default.global_ipv6_prefix_len.unwrap_or_default(),
+            ip_address: default.ip_address.unwrap_or_default(),
+            ip_prefix_len: default.ip_prefix_len.unwrap_or_default(),
+            ipv6_gateway: default.ipv6_gateway.unwrap_or_default(),
+            mac_address: default.mac_address.unwrap_or_default(),
+            networks: networks.into_iter().map(|(name, endpoint)| (name, endpoint.into())).collect(),
+        }
     }
-    for (name, value) in [
-        ("Bridge", json!("")),
-        ("HairpinMode", json!(false)),
-        ("LinkLocalIPv6Address", json!("")),
-        ("LinkLocalIPv6PrefixLen", json!(0)),
-        ("SecondaryIPAddresses", Value::Null),
-        ("SecondaryIPv6Addresses", Value::Null),
-    ] {
-        settings.insert(name.to_owned(), value);
-    }
+}
+
+/// Completes an inspected container.
+pub(crate) fn complete(mut container: ContainerInspectResponse) -> Inspected {
+    let network_settings = container.network_settings.take().unwrap_or_default().into();
+    Inspected { container, network_settings }
 }
 
 #[cfg(test)]
@@ -45,14 +141,22 @@ mod tests {
 
     #[test]
     fn the_default_network_is_shown_one_level_up() {
-        let mut shown = json!({"NetworkSettings": {"Networks": {"bridge": {"IPAddress": "172.17.0.2"}}}});
-        complete(&mut shown);
-        let settings = &shown["NetworkSettings"];
-        assert_eq!(settings["IPAddress"], "172.17.0.2");
-        assert_eq!(settings["Gateway"], "");
-        assert!(settings["Networks"]["bridge"].as_object().unwrap().contains_key("Aliases"));
-        let mut other = json!({"NetworkSettings": {"Networks": {"web": {"IPAddress": "172.18.0.2"}}}});
-        complete(&mut other);
-        assert_eq!(other["NetworkSettings"]["IPAddress"], "");
+        for (name, expected) in [("bridge", "172.17.0.2"), ("web", "")] {
+            let endpoint = EndpointSettings { ip_address: Some("172.17.0.2".into()), ..Default::default() };
+            let networks = Some([(name.to_owned(), endpoint)].into());
+            let settings = NetworkSettings { networks, ..Default::default() };
+            let container = ContainerInspectResponse {
+                id: Some("abc".into()),
+                network_settings: Some(settings),
+                ..Default::default()
+            };
+            let text = serde_json::to_string(&complete(container)).unwrap();
+            assert!(text.starts_with("{\"Id\":\"abc\",\"NetworkSettings\":{\"Bridge\":"), "{text}");
+            let shown: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let settings = &shown["NetworkSettings"];
+            assert_eq!(settings["IPAddress"], expected);
+            assert!(settings["SecondaryIPAddresses"].is_null());
+            assert!(settings["Networks"][name].as_object().unwrap().contains_key("Aliases"));
+        }
     }
 }

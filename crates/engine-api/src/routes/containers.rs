@@ -49,12 +49,8 @@ async fn inspect(
     State(api): State<Api>,
     Path(id): Path<String>,
     params: Params,
-) -> Answer<Json<serde_json::Value>> {
-    let inspected = api.engine.inspect(&id, params.flag("size")).await?;
-    let mut inspected = serde_json::to_value(inspected)
-        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    settings::complete(&mut inspected);
-    Ok(Json(inspected))
+) -> Answer<Json<settings::Inspected>> {
+    Ok(Json(settings::complete(api.engine.inspect(&id, params.flag("size")).await?)))
 }
 
 async fn rename(State(api): State<Api>, Path(id): Path<String>, params: Params) -> Answer<StatusCode> {
