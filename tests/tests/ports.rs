@@ -118,7 +118,7 @@ async fn ports_are_published_in_all_forms() {
 
     // All at once.
     let mut clients = Vec::new();
-    for _ in 0..250 {
+    for _ in 0..1_000 {
         clients.push(TcpStream::connect(&fixed).await.unwrap());
     }
     for client in &mut clients {

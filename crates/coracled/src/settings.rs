@@ -104,6 +104,7 @@ mod tests {
         .unwrap();
         assert_eq!(settings.accelerator, Choice::Named(Accelerator::Tcg));
         assert_eq!(settings.mirrors[0].url, "http://m:5000");
+        assert_eq!(settings.publish_on, engine::PublishOn::All);
         assert_eq!(settings.file_sharing(), [PathBuf::from("/home/me"), PathBuf::from("/srv")]);
     }
 
