@@ -255,7 +255,7 @@ impl Owner {
             Command::Stop(answer) => self.stopping.push(answer),
             Command::Reprobe(done) | Command::Detach(done) => drop(done),
             Command::Share { .. } | Command::Unshare { .. } | Command::Shares(_) => {
-                self.later.push_back(command)
+                self.later.push_back(command);
             }
         }
     }
