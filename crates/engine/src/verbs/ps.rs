@@ -264,7 +264,7 @@ fn value(field: Field, process: &ProcessInfo, when: When) -> String {
     let started_ms = i64::try_from(process.started_unix_ms).unwrap_or(i64::MAX);
     let elapsed_ms = u64::try_from(when.now_unix_ms.saturating_sub(started_ms)).unwrap_or(0);
     let named = |name: &String, id: u32| if name.is_empty() { id.to_string() } else { name.clone() };
-    let tenths = |part: u64, whole: u64| if whole == 0 { 0 } else { part.saturating_mul(1000) / whole };
+    let tenths = |part: u64, whole: u64| part.saturating_mul(1000).checked_div(whole).unwrap_or(0);
     let percent = |tenths: u64| format!("{}.{}", tenths / 10, tenths % 10);
     match field {
         Field::Pid => process.pid.to_string(),
