@@ -48,7 +48,9 @@ impl Filters {
         }
         let until_unix_ns = match given.get("until").map(Vec::as_slice) {
             None | Some([]) => None,
-            Some([value]) => Some(crate::time::until(value).ok_or_else(|| bad("until", &[value.clone()]))?),
+            Some([value]) => {
+                Some(crate::time::until(value).ok_or_else(|| bad("until", std::slice::from_ref(value)))?)
+            }
             Some(values) => return Err(bad("until", values)),
         };
         Ok(Self { given, dangling, until_unix_ns })
