@@ -99,7 +99,7 @@ mod tests {
         let settings = read(
             r#"{"memory_mib":512,"cpus":2,"data_disk_gib":8,"accelerator":"tcg","transport":"vhost-user",
                 "qemu":"/usr/bin/qemu","mirrors":[{"url":"http://m:5000"}],"insecure_registries":["r:5000"],
-                "log":"debug","file_sharing":["/home/me","/srv"]}"#,
+                "publish_on":"all","log":"debug","file_sharing":["/home/me","/srv"]}"#,
         )
         .unwrap();
         assert_eq!(settings.accelerator, Choice::Named(Accelerator::Tcg));
