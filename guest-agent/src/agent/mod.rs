@@ -11,6 +11,7 @@ mod cgroup;
 pub(crate) mod devices;
 mod dial;
 mod disks;
+mod end;
 mod failure;
 mod filter;
 mod guest;
@@ -141,11 +142,7 @@ async fn serve(restarted: bool) -> anyhow::Result<()> {
 }
 
 fn power_off() -> ExitCode {
-    nix::unistd::sync();
-    for target in [paths::DATA, paths::TOOLS] {
-        let _ = nix::mount::umount2(target, nix::mount::MntFlags::MNT_DETACH);
-    }
-    nix::unistd::sync();
+    end::leave_disks();
     let _ = reboot(RebootMode::RB_POWER_OFF);
     ExitCode::FAILURE
 }

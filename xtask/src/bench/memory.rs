@@ -23,11 +23,7 @@ pub(super) fn service(host: &Host) -> Result<Row> {
         containers.push(host.said(&["create", "coracle/hello"])?);
     }
     host.said(&["ps", "--all"])?;
-    let file = format!("/proc/{}/status", host.id());
-    let read = |field: &'static str| -> Result<f64> {
-        let status = std::fs::read_to_string(&file)?;
-        Ok(kib(&status, field).with_context(|| format!("no {field} in {file}"))? * 1024.0)
-    };
+    let read = |field: &'static str| of_service(host, field);
     let resident = wait::settled(QUIET, DEADLINE, || read("VmRSS"))?;
     let (own, most) = (read("RssAnon")?, read("VmHWM")?);
     let mut remove = vec!["rm"];
@@ -45,6 +41,17 @@ pub(super) fn service(host: &Host) -> Result<Row> {
             most / MIB
         )],
     })
+}
+
+/// coracled's resident memory at this moment.
+pub(super) fn resident(host: &Host) -> Result<f64> {
+    of_service(host, "VmRSS")
+}
+
+fn of_service(host: &Host, field: &str) -> Result<f64> {
+    let file = format!("/proc/{}/status", host.id());
+    let status = std::fs::read_to_string(&file)?;
+    Ok(kib(&status, field).with_context(|| format!("no {field} in {file}"))? * 1024.0)
 }
 
 fn kib(status: &str, field: &str) -> Option<f64> {

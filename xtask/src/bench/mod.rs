@@ -8,6 +8,7 @@ mod containers;
 mod files;
 mod host;
 mod http;
+mod load;
 mod memory;
 mod processes;
 mod pull;
@@ -51,6 +52,8 @@ enum What {
     ServiceMemory,
     GuestMemory,
     AgentSize,
+    List,
+    LogMemory,
 }
 
 impl Options {
@@ -127,6 +130,11 @@ fn measure(tree: &Tree, host: &Host, options: &Options) -> Result<Vec<Row>> {
     }
     if options.wants(What::ServiceMemory) {
         rows.push(step("Creating containers", || memory::service(host))?);
+    }
+    if options.wants(What::List) || options.wants(What::LogMemory) {
+        let [list, memory] = step("Listing while a log flows", || load::rows(host))?;
+        rows.extend(options.wants(What::List).then_some(list));
+        rows.extend(options.wants(What::LogMemory).then_some(memory));
     }
     rows.extend(guest);
     if options.wants(What::AgentSize) {
