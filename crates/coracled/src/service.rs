@@ -43,7 +43,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let (memory_bytes, cpus) = (config.memory_mib << 20, config.cpus);
     let vm = Vm::new(config);
     let engine = Engine::open(
-        EngineConfig { db_path: home.db().join("engine.redb"), file_sharing: settings.file_sharing(), publish_on: settings.publish_on },
+        EngineConfig {
+            db_path: home.db().join("engine.redb"),
+            file_sharing: settings.file_sharing(),
+            publish_on: settings.publish_on,
+        },
         images.clone(),
         Arc::new(vm.clone()),
     )

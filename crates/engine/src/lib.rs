@@ -33,8 +33,8 @@ mod mounts;
 mod names;
 mod network;
 mod options;
-mod prune;
 mod ports;
+mod prune;
 mod record;
 mod registry;
 mod restart;
@@ -53,7 +53,6 @@ pub use db::DbError;
 pub use engine::{Engine, EngineConfig, OpenError};
 pub use error::{Error, ErrorKind, ImagesError, Invalid, StartFailure, StateConflict};
 pub use machine::{Machine, MachineError, Presence};
-pub use shares::Error as ShareError;
 pub use mounts::{Fault as MountFault, MountError};
 pub use network::NetworkError;
 pub use options::{
@@ -61,6 +60,7 @@ pub use options::{
     WaitCondition, WaitExit,
 };
 pub use ports::{PortError, PublishOn};
-pub use volume::VolumeError;
-pub use verbs::{ArchiveRead, CommitOptions, PathInfo, PutOptions, Refusal};
+pub use shares::Error as ShareError;
 pub use streams::{Attached, Logs, Output, StdinError, StdinWriter};
+pub use verbs::{ArchiveRead, CommitOptions, PathInfo, PutOptions, Refusal};
+pub use volume::VolumeError;

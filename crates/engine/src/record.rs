@@ -4,9 +4,9 @@ use bollard_stubs::models::{ContainerConfig, HostConfig};
 use serde::{Deserialize, Serialize};
 use types::{ContainerId, Digest};
 
+use crate::health::Health;
 use crate::mounts::Mount;
 use crate::network::Attachment;
-use crate::health::Health;
 use crate::options::WaitExit;
 use crate::ports::Published;
 use crate::state::State;

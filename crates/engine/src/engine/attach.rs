@@ -140,6 +140,10 @@ fn logs_of(record: &Record, options: &LogsOptions) -> stream_open::Kind {
         since_unix_ns: options.since_unix_ns,
         until_unix_ns: options.until_unix_ns,
         tail: options.tail.map_or(-1, |lines| i64::try_from(lines).unwrap_or(-1)),
-        details: if options.details { format!("{} ", crate::spec::log_details(record)) } else { String::new() },
+        details: if options.details {
+            format!("{} ", crate::spec::log_details(record))
+        } else {
+            String::new()
+        },
     })
 }

@@ -182,7 +182,9 @@ impl Engine {
             name: name.to_owned(),
             volumes: options.volumes,
             reply,
-        }).await {
+        })
+        .await
+        {
             // It removed itself in between.
             Err(Error::NoSuchContainer(_)) if options.force => Ok(()),
             other => other,

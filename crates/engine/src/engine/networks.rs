@@ -130,7 +130,7 @@ impl Engine {
         wanted: EndpointSettings,
     ) -> Result<(), Error> {
         let network = self.shared.networks.find(name)?;
-        let change = NetworkChange::Connect { network: Box::new(network), wanted };
+        let change = NetworkChange::Connect { network: Box::new(network), wanted: Box::new(wanted) };
         ask(&self.find(container)?, container, |reply| Command::Network(Box::new(change), reply)).await
     }
 

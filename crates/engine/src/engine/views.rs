@@ -39,9 +39,7 @@ impl Engine {
         }
         let all = options.all || options.limit.is_some() || filters.implies_all();
         let mut views: Vec<_> = self.shared.registry.all().iter().map(crate::registry::Handle::now).collect();
-        views.retain(|view| {
-            !view.gone && (all || view.record.state.is_active()) && filters.admit(view)
-        });
+        views.retain(|view| !view.gone && (all || view.record.state.is_active()) && filters.admit(view));
         views.sort_by_key(|view| std::cmp::Reverse(view.record.created_unix_ns));
         views.truncate(options.limit.unwrap_or(usize::MAX));
         let now = now_unix_ns();
@@ -88,7 +86,9 @@ impl Engine {
                 network_mode: record.host_config.network_mode.clone(),
                 annotations: record.host_config.annotations.clone(),
             }),
-            network_settings: Some(ContainerSummaryNetworkSettings { networks: Some(crate::network::settings(record)) }),
+            network_settings: Some(ContainerSummaryNetworkSettings {
+                networks: Some(crate::network::settings(record)),
+            }),
             mounts: Some(mount_points(&record.mounts)),
             health: Some(crate::health::summary(view.health.as_ref())),
         }

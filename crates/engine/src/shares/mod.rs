@@ -160,11 +160,6 @@ impl Shares {
         self.sweep_later();
     }
 
-    /// Whether it has been given something.
-    pub(crate) fn knows(&self, container: &ContainerId) -> bool {
-        self.users().knows(container)
-    }
-
     /// Takes out what no container uses by then. What is still plugged in when the engine ends, the next one takes out.
     pub(crate) fn sweep_later(self: &Arc<Self>) {
         let shares = Arc::downgrade(self);

@@ -19,10 +19,6 @@ impl Users {
         self.0.remove(container).is_some()
     }
 
-    pub(super) fn knows(&self, container: &ContainerId) -> bool {
-        self.0.contains_key(container)
-    }
-
     pub(super) fn roots(&self) -> HashSet<PathBuf> {
         self.0.values().flatten().cloned().collect()
     }

@@ -10,7 +10,7 @@ use crate::network::{self, Attachment, Mode, NetworkError};
 
 /// What is asked about one network.
 pub(crate) enum NetworkChange {
-    Connect { network: Box<network::Network>, wanted: EndpointSettings },
+    Connect { network: Box<network::Network>, wanted: Box<EndpointSettings> },
     Disconnect { network: String, force: bool },
 }
 
@@ -91,7 +91,7 @@ impl Task {
 
     pub(super) async fn change_network(&mut self, change: NetworkChange) -> Result<(), Error> {
         match change {
-            NetworkChange::Connect { network, wanted } => self.connect(*network, wanted).await,
+            NetworkChange::Connect { network, wanted } => self.connect(*network, *wanted).await,
             NetworkChange::Disconnect { network, force } => self.disconnect(&network, force).await,
         }
     }

@@ -13,6 +13,7 @@
 mod pump;
 mod set;
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -95,9 +96,9 @@ impl State {
         let wanted = outermost(self.wanted().sources.values().flatten());
         watchers.retain(|source, _| wanted.contains(source));
         for source in wanted {
-            if !watchers.contains_key(&source) {
+            if let Entry::Vacant(vacant) = watchers.entry(source.clone()) {
                 match self.watcher(&source) {
-                    Ok(watcher) => drop(watchers.insert(source, watcher)),
+                    Ok(watcher) => drop(vacant.insert(watcher)),
                     Err(error) => tracing::warn!(
                         source = %source.display(), %error,
                         "changes on the host will not be told to containers"

@@ -59,7 +59,7 @@ impl Pump {
             }
             let Some(agent) = state.machine.agent() else { continue };
             let mut watched = false;
-            for (tag, paths) in sorted(paths, |path| state.locate(path)) {
+            for (tag, paths) in sorted(&paths, |path| state.locate(path)) {
                 let request = v1::NotifyShareRequest { tag, paths };
                 match call(QUICK, agent.grpc().notify_share(request)).await {
                     Ok(reply) => watched |= reply.watched,
@@ -73,7 +73,7 @@ impl Pump {
 
 /// By share, relative to it.
 fn sorted(
-    paths: BTreeSet<PathBuf>,
+    paths: &BTreeSet<PathBuf>,
     locate: impl Fn(&Path) -> Option<(String, PathBuf)>,
 ) -> BTreeMap<String, Vec<String>> {
     let mut shares: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
@@ -106,13 +106,13 @@ mod tests {
     #[test]
     fn changes_are_told_beneath_their_share() {
         let paths = ["/r/a/x", "/r/y", "/else"].iter().map(PathBuf::from).collect();
-        let told = sorted(paths, locate);
+        let told = sorted(&paths, locate);
         assert_eq!(told, BTreeMap::from([("t".to_owned(), vec!["a/x".to_owned(), "y".to_owned()])]));
     }
 
     #[test]
     fn of_very_many_the_folders_are_told() {
         let paths = (0..10_000).map(|n| PathBuf::from(format!("/r/d{}/f{n}", n % 3))).collect();
-        assert_eq!(sorted(paths, locate)["t"], ["d0", "d1", "d2"]);
+        assert_eq!(sorted(&paths, locate)["t"], ["d0", "d1", "d2"]);
     }
 }

@@ -28,7 +28,8 @@ fn answers(query: &[u8], reply: &[u8]) -> bool {
 }
 
 async fn by_udp(query: &[u8], upstream: SocketAddr) -> io::Result<Vec<u8>> {
-    let any: IpAddr = if upstream.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let any: IpAddr =
+        if upstream.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).await?;
     socket.connect(upstream).await?;
     let mut buffer = vec![0; LONGEST];
