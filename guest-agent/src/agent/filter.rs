@@ -117,10 +117,17 @@ pub(crate) fn compiled(profile: &LinuxSeccomp) -> Result<PathBuf, FilterError> {
     if !path.exists() {
         let filter = build(profile)?;
         fs::create_dir_all(&dir)?;
-        // Two starts at once may both compile: each writes its own, the last name wins, both are the same.
+        // Two starts at once may both compile: each writes its own, the first name stays. To replace it would take
+        // the file away from whoever is just making a link to it.
         let partial = tempname(&dir);
         filter.export_bpf(File::create(&partial)?)?;
-        fs::rename(partial, &path)?;
+        let named = fs::hard_link(&partial, &path);
+        fs::remove_file(partial)?;
+        if let Err(error) = named
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            return Err(error.into());
+        }
     }
     Ok(path)
 }
