@@ -43,7 +43,6 @@ use tokio_util::sync::CancellationToken;
 use transport::Transport;
 
 use crate::init::kernel_argument;
-use crate::paths;
 use guest::Guest;
 
 /// Name of the virtio-serial port that carries all streams where there is no vsock.
