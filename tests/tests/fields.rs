@@ -236,7 +236,7 @@ async fn health_lists_and_what_is_left() {
 async fn by_websocket(host: &Host) {
     host.docker("run -di --name echo coracle/hello cat").ok().await;
     let stream = tokio::net::UnixStream::connect(host.endpoint().socket()).await.unwrap();
-    let path = "ws://docker/v1.41/containers/echo/attach/ws?stream=1&stdin=1&stdout=1&stderr=1";
+    let path = "ws://docker/v1.44/containers/echo/attach/ws?stream=1&stdin=1&stdout=1&stderr=1";
     let (mut socket, _) = tokio_tungstenite::client_async(path, stream).await.unwrap();
     socket.send(Message::text("over and out\n")).await.unwrap();
     let mut text = Vec::new();

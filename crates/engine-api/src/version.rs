@@ -13,9 +13,8 @@ pub(crate) struct ApiVersion {
 
 /// Newest version that we answer, and what a request without a version means.
 pub(crate) const MAX: ApiVersion = ApiVersion { major: 1, minor: 51 };
-/// Oldest version that we answer, as Docker Engine 28. Answers have the newest form: clients overlook what they do
-/// not know.
-pub(crate) const MIN: ApiVersion = ApiVersion { major: 1, minor: 24 };
+/// Oldest version that we answer: that of Docker 25. Older clients wait for a container's end in ways of their own.
+pub(crate) const MIN: ApiVersion = ApiVersion { major: 1, minor: 44 };
 
 impl fmt::Display for ApiVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,8 +66,8 @@ mod tests {
     fn paths_split_as_moby_does() {
         for (path, version, rest) in [
             ("/_ping", MAX, "/_ping"),
-            ("/v1.24/_ping", MIN, "/_ping"),
-            ("/v1.41/info", ApiVersion { major: 1, minor: 41 }, "/info"),
+            ("/v1.44/_ping", MIN, "/_ping"),
+            ("/v1.45/info", ApiVersion { major: 1, minor: 45 }, "/info"),
             ("/v1.51/containers/json", MAX, "/containers/json"),
             ("/volumes", MAX, "/volumes"),
             ("/version", MAX, "/version"),
@@ -85,8 +84,8 @@ mod tests {
             ("/v1.52/info", "client version 1.52 is too new. Maximum supported API version is 1.51"),
             ("/v2.0/info", "client version 2.0 is too new. Maximum supported API version is 1.51"),
             (
-                "/v1.23/info",
-                "client version 1.23 is too old. Minimum supported API version is 1.24, \
+                "/v1.43/info",
+                "client version 1.43 is too old. Minimum supported API version is 1.44, \
                  please upgrade your client to a newer version",
             ),
         ] {

@@ -117,7 +117,7 @@ async fn ping_negotiates() {
     let (status, version) = served.json("GET", "/v1.44/version", None).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(version["ApiVersion"], "1.51");
-    assert_eq!(version["MinAPIVersion"], "1.24");
+    assert_eq!(version["MinAPIVersion"], "1.44");
     assert!(served.refused("GET", "/v1.99/version", None, 400).await.contains("is too new"));
     assert!(served.refused("GET", "/v1.12/version", None, 400).await.contains("is too old"));
     served.end().await;
@@ -278,10 +278,7 @@ async fn the_docker_client_is_content() {
             &["version", "--format", "{{.Server.APIVersion}} {{.Server.Platform.Name}}"][..],
             "1.51 Coracle 1.2.3\n",
         ),
-        (
-            &["info", "--format", "{{.ServerVersion}} {{.Containers}} {{.DefaultRuntime}}"],
-            "1.2.3 0 runc\n",
-        ),
+        (&["info", "--format", "{{.ServerVersion}} {{.Containers}} {{.DefaultRuntime}}"], "1.2.3 0 runc\n"),
         (&["ps", "-aq"], ""),
         (&["images", "-q"], ""),
     ] {

@@ -95,9 +95,7 @@ mod tests {
 
     #[test]
     fn dockers_paths_are_told_from_others() {
-        for path in
-            ["/build", "/containers/a/checkpoints", "/images/a/b/push", "/distribution/a/json"]
-        {
+        for path in ["/build", "/containers/a/checkpoints", "/images/a/b/push", "/distribution/a/json"] {
             assert!(lacking(path).is_some(), "{path}");
         }
         for path in ["/", "/nothing", "/containers", "/containers/a/nothing", "/images", "/buildx"] {
