@@ -212,7 +212,7 @@ async fn what_is_not_there_says_so() {
         ("start nobody", "No such container: nobody"),
         ("rm nobody", "No such container: nobody"),
         ("rmi nobody:1", "No such image: nobody:1"),
-        ("volume create x", "not implemented"),
+        ("push coracle/hello", "not implemented"),
         ("build -", ""),
     ] {
         let answer = host.docker(arguments).finish().await;
