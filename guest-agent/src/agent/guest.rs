@@ -359,6 +359,7 @@ impl Guest {
         // Of one that shared another's processes, some may be left.
         cgroup::kill(container);
         cgroup::remove(container);
+        Networks::unplug(container);
         join::unshare_shm(container);
         let _ = fs::remove_dir_all(Path::new(paths::RUNTIME).join(container));
         layers::dismantle(&id)?;

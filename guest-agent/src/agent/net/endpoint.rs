@@ -21,6 +21,11 @@ pub(crate) fn port(container: &str, network: &str) -> String {
     format!("v{}{}", begin(container), begin(network))
 }
 
+/// The name is one that [`port`] gives to an endpoint of this container.
+pub(crate) fn is_port_of(name: &str, container: &str) -> bool {
+    name.len() == 15 && name.starts_with(&port(container, "")) && !container.is_empty()
+}
+
 /// The name is one that [`port`] gives.
 pub(crate) fn is_port(link: &Link) -> bool {
     let hex = |text: &str| text.len() == 14 && text.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -263,6 +263,21 @@ impl Networks {
         lock(&self.servers).remove(&Asker::Container(container.to_owned()));
     }
 
+    /// Takes the devices of a container's run away. Its namespace may live on: a connection that is not yet
+    /// finished holds it, and would answer for an address that another container has been given. Blocks.
+    pub(crate) fn unplug(container: &str) {
+        let Ok(folder) = std::fs::read_dir("/sys/class/net") else { return };
+        let names = folder.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        for name in names.filter(|name| endpoint::is_port_of(name, container)) {
+            let taken = Socket::route()
+                .map_err(|error| error.to_string())
+                .and_then(|socket| bridge::delete(&socket, &name).map_err(|error| error.to_string()));
+            if let Err(error) = taken {
+                tracing::warn!(container, name, error, "a device of an ended container stays");
+            }
+        }
+    }
+
     /// Gives a running container an endpoint. Blocks.
     pub(crate) fn connect(&self, container: &str, pid: i32, endpoint: &Endpoint) -> Result<(), Failure> {
         let mut known = lock(&self.known);
