@@ -7,7 +7,7 @@ use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts as _, Path, Request, State};
 use axum::response::Response;
 use axum::routing::get;
-use engine::{AttachOptions, Attached};
+use engine::{AttachOptions, Attached, Frames};
 use futures::{SinkExt as _, StreamExt as _};
 use tokio::io::AsyncReadExt as _;
 use tracing::Instrument as _;
@@ -108,50 +108,5 @@ async fn join(socket: WebSocket, attached: Attached, keys: Keys, closes_stdin: b
     tokio::select! {
         () = outward => false,
         detached = inward => detached,
-    }
-}
-
-/// Takes Docker's 8-byte headers out of a multiplexed stream.
-#[derive(Debug, Default)]
-struct Frames {
-    header: Vec<u8>,
-    left: usize,
-}
-
-impl Frames {
-    fn payload(&mut self, mut bytes: &[u8]) -> Vec<u8> {
-        let mut payload = Vec::with_capacity(bytes.len());
-        while !bytes.is_empty() {
-            if self.left == 0 {
-                let take = bytes.len().min(8 - self.header.len());
-                self.header.extend_from_slice(&bytes[..take]);
-                bytes = &bytes[take..];
-                if let &[_, _, _, _, a, b, c, d] = self.header.as_slice() {
-                    self.left = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
-                    self.header.clear();
-                }
-                continue;
-            }
-            let take = bytes.len().min(self.left);
-            payload.extend_from_slice(&bytes[..take]);
-            self.left -= take;
-            bytes = &bytes[take..];
-        }
-        payload
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_are_taken_out_wherever_the_reads_end() {
-        let stream = b"\x01\0\0\0\0\0\0\x03abc\x02\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\x02de";
-        for size in 1..stream.len() {
-            let mut frames = Frames::default();
-            let all: Vec<u8> = stream.chunks(size).flat_map(|chunk| frames.payload(chunk)).collect();
-            assert_eq!(all, b"abcde", "{size}");
-        }
     }
 }

@@ -13,6 +13,7 @@ use super::{Outcome, Plan, Status};
 use crate::agent::{QUICK, call};
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::frames::Frames;
 use crate::options::ExecStart;
 use crate::signal::SIGKILL;
 use crate::task::{Command, Shared};
@@ -133,32 +134,17 @@ async fn kill(shared: &Shared, id: &ContainerId, exec: &str) {
 /// The text of a multiplexed stream, up to a limit.
 #[derive(Debug, Default)]
 struct Demultiplexed {
-    header: Vec<u8>,
-    left: usize,
+    frames: Frames,
     text: Vec<u8>,
     cut: bool,
 }
 
 impl Demultiplexed {
-    fn feed(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            if self.left == 0 {
-                let take = bytes.len().min(8 - self.header.len());
-                self.header.extend_from_slice(&bytes[..take]);
-                bytes = &bytes[take..];
-                if let &[_, _, _, _, a, b, c, d] = self.header.as_slice() {
-                    self.left = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
-                    self.header.clear();
-                }
-                continue;
-            }
-            let take = bytes.len().min(self.left);
-            let room = MAX_OUTPUT_BYTES - self.text.len();
-            self.text.extend_from_slice(&bytes[..take.min(room)]);
-            self.cut |= take > room;
-            self.left -= take;
-            bytes = &bytes[take..];
-        }
+    fn feed(&mut self, bytes: &[u8]) {
+        let payload = self.frames.payload(bytes);
+        let room = MAX_OUTPUT_BYTES - self.text.len();
+        self.text.extend_from_slice(&payload[..payload.len().min(room)]);
+        self.cut |= payload.len() > room;
     }
 
     fn text(&self) -> String {

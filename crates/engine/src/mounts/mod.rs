@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use error::{Fault, MountError};
-pub(crate) use parse::{NewVolume, Wanted};
+pub(crate) use parse::{NewVolume, Wanted, clean};
 pub(crate) use plan::{World, plan};
 pub(crate) use resolve::resolve;
 pub(crate) use show::{mount_points, mounts_it};

@@ -65,7 +65,7 @@ fn mode(text: &str) -> Option<Mode> {
 }
 
 /// Go's `path.Clean`, for a path that is absolute.
-pub(super) fn clean(path: &str) -> String {
+pub(crate) fn clean(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {

@@ -246,7 +246,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Kept<R> {
 
 /// Whether a container may be written to at `path`, by its record; links are left to the kernel.
 fn writable(record: &Record, path: &str) -> Result<(), Refusal> {
-    let path = clean(path);
+    let path = mounts::clean(path);
     let within = |target: &str| {
         path == target || target == "/" || path.strip_prefix(target).is_some_and(|rest| rest.starts_with('/'))
     };
@@ -257,19 +257,6 @@ fn writable(record: &Record, path: &str) -> Result<(), Refusal> {
         None if record.host_config.readonly_rootfs == Some(true) => Err(Refusal::ReadOnlyRoot),
         None => Ok(()),
     }
-}
-
-/// Without `.`, `..` and doubled slashes.
-fn clean(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 fn absolute(path: &str) -> String {
