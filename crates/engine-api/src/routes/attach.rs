@@ -25,15 +25,7 @@ async fn attach(
     params: Params,
     mut request: Request,
 ) -> Answer<Response> {
-    let keys = Keys::parse(params.text("detachKeys")).map_err(|error| ApiError::bad(error.to_string()))?;
-    let options = AttachOptions {
-        stdin: params.flag("stdin"),
-        stdout: params.flag("stdout"),
-        stderr: params.flag("stderr"),
-        stream: params.flag("stream"),
-        logs: params.flag("logs"),
-        detach_keys: params.text("detachKeys").map(str::to_owned),
-    };
+    let (keys, options) = asked(&params)?;
     let hijack = Hijack::of(&mut request);
     let attached = api.engine.attach(&id, options).await?;
     let mut streams = Streams { keys: Some(keys), body: Some(request.into_body()), ..Streams::of(attached) };
@@ -43,6 +35,20 @@ async fn attach(
     }
     let on_detach = tell_detached(api.clone(), id);
     Ok(hijack.join(&api.stopping, &api.tasks, streams, on_detach))
+}
+
+/// What a client asks of either kind of attachment.
+pub(super) fn asked(params: &Params) -> Answer<(Keys, AttachOptions)> {
+    let keys = Keys::parse(params.text("detachKeys")).map_err(|error| ApiError::bad(error.to_string()))?;
+    let options = AttachOptions {
+        stdin: params.flag("stdin"),
+        stdout: params.flag("stdout"),
+        stderr: params.flag("stderr"),
+        stream: params.flag("stream"),
+        logs: params.flag("logs"),
+        detach_keys: params.text("detachKeys").map(str::to_owned),
+    };
+    Ok((keys, options))
 }
 
 /// Docker Engine's `detach` event.

@@ -7,7 +7,7 @@ use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts as _, Path, Request, State};
 use axum::response::Response;
 use axum::routing::get;
-use engine::{AttachOptions, Attached, Frames};
+use engine::{Attached, Frames};
 use futures::{SinkExt as _, StreamExt as _};
 use tokio::io::AsyncReadExt as _;
 use tracing::Instrument as _;
@@ -28,19 +28,11 @@ async fn attach(
     params: Params,
     request: Request,
 ) -> Answer<Response> {
-    let keys = Keys::parse(params.text("detachKeys")).map_err(|error| ApiError::bad(error.to_string()))?;
+    let (keys, options) = super::attach::asked(&params)?;
     let (mut parts, _) = request.into_parts();
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &())
         .await
         .map_err(|error| ApiError::bad(error.body_text()))?;
-    let options = AttachOptions {
-        stdin: params.flag("stdin"),
-        stdout: params.flag("stdout"),
-        stderr: params.flag("stderr"),
-        stream: params.flag("stream"),
-        logs: params.flag("logs"),
-        detach_keys: params.text("detachKeys").map(str::to_owned),
-    };
     let attached = api.engine.attach(&id, options).await?;
     let config = api.engine.inspect(&id, false).await?.config.unwrap_or_default();
     let once = config.stdin_once.unwrap_or_default() && !attached.tty;
