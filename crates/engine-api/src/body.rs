@@ -1,7 +1,10 @@
-//! Request bodies: JSON, read as moby's `httputils.ReadJSON` reads it, with a limit.
+//! Request bodies: JSON, read as moby's `httputils.ReadJSON` reads it, with a limit; and what nobody reads.
 
-use axum::body::Body;
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
+use futures::StreamExt as _;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -11,6 +14,28 @@ use crate::error::ApiError;
 
 /// Longest JSON body that is read: a create request with every label and variable stays far below.
 const MAX_JSON_BYTES: usize = 4 * 1024 * 1024;
+
+/// How much of a request is read although nothing is done with it: a small build context.
+const READ_OFF_BYTES: usize = 16 << 20;
+
+/// How long a client that is to be refused is listened to.
+const READ_OFF_TIME: Duration = Duration::from_secs(5);
+
+/// Reads what is left of a request that will be refused: a client that is answered while it still writes may see
+/// a broken pipe in the answer's place.
+pub(crate) async fn read_off(data: &mut BodyDataStream) {
+    let reading = async {
+        let mut left = READ_OFF_BYTES;
+        while let Some(Ok(bytes)) = data.next().await {
+            left = left.saturating_sub(bytes.len());
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Late or not, the answer follows.
+    let _ = tokio::time::timeout(READ_OFF_TIME, reading).await;
+}
 
 /// Reads a JSON body that must be there. Unknown fields are tolerated.
 pub(crate) async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, ApiError> {

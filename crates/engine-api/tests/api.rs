@@ -244,6 +244,21 @@ async fn coracles_own_answers() {
 }
 
 #[tokio::test]
+async fn an_upload_that_is_refused_is_read_to_its_end() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let served = served().await;
+    let mut client = UnixStream::connect(&served.socket).await.unwrap();
+    let body = vec![7; 4 << 20];
+    let head = "PUT /v1.44/containers/nobody/archive?path=/ HTTP/1.1\r\nHost: docker\r\nConnection: close";
+    client.write_all(format!("{head}\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes()).await.unwrap();
+    client.write_all(&body).await.expect("no broken pipe");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("No such container: nobody"), "{answer}");
+    served.end().await;
+}
+
+#[tokio::test]
 async fn endless_answers_end_with_the_service() {
     let served = served().await;
     let events = served.send("GET", "/events", None).await;

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use engine::{PathInfo, PutOptions};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
+use crate::body::read_off;
 use crate::error::{Answer, ApiError};
 use crate::params::Params;
 use crate::state::Api;
@@ -66,8 +67,13 @@ async fn write(
         no_overwrite_dir_non_dir: params.flag("noOverwriteDirNonDir"),
         copy_uid_gid: params.flag("copyUIDGID"),
     };
-    api.engine.archive_put(&id, path(&params)?, options, body.into_data_stream()).await?;
-    Ok(StatusCode::OK)
+    let mut tar = body.into_data_stream();
+    let written = async { Ok(api.engine.archive_put(&id, path(&params)?, options, &mut tar).await?) };
+    let written: Answer<()> = written.await;
+    if written.is_err() {
+        read_off(&mut tar).await;
+    }
+    written.map(|()| StatusCode::OK)
 }
 
 async fn export(State(api): State<Api>, Path(id): Path<String>) -> Answer<Response> {

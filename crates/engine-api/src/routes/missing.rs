@@ -1,11 +1,9 @@
 //! Paths without a handler: parts of Docker's API that Coracle lacks, and everything else.
 
-use axum::body::Body;
 use axum::extract::Request;
-use futures::StreamExt as _;
-
 use http::StatusCode;
 
+use crate::body::read_off;
 use crate::error::{Answer, ApiError};
 
 /// Families of Docker's API (as of 1.51) that Coracle has nothing of.
@@ -30,9 +28,6 @@ const OF_CONTAINERS: &[&str] = &["checkpoints"];
 /// Operations below `/images` that Coracle lacks.
 const OF_IMAGES: &[&str] = &["get", "load", "push", "search"];
 
-/// How much of a request is read although nothing is done with it: a small build context.
-const READ_OFF_BYTES: usize = 16 << 20;
-
 /// Families that only a swarm has.
 const OF_SWARMS: &[&str] = &["configs", "nodes", "secrets", "services", "swarm", "tasks"];
 
@@ -42,7 +37,7 @@ pub(super) const NO_SWARM: &str = "This node is not a swarm manager. Use \"docke
 /// 501 for what Docker Engine has, 404 for what it has not.
 pub(crate) async fn answer(request: Request) -> Answer {
     let (parts, body) = request.into_parts();
-    read_off(body).await;
+    read_off(&mut body.into_data_stream()).await;
     let path = parts.uri.path();
     if of_swarm(path) {
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, NO_SWARM));
@@ -50,18 +45,6 @@ pub(crate) async fn answer(request: Request) -> Answer {
     Err(lacking(path).map_or_else(ApiError::page_not_found, |()| {
         ApiError::missing(format_args!("{} {path}", parts.method))
     }))
-}
-
-/// A client that is answered while it still writes may see a broken pipe in the answer's place.
-async fn read_off(body: Body) {
-    let mut data = body.into_data_stream();
-    let mut left = READ_OFF_BYTES;
-    while let Some(Ok(bytes)) = data.next().await {
-        left = left.saturating_sub(bytes.len());
-        if left == 0 {
-            return;
-        }
-    }
 }
 
 /// Whether Docker Engine answers that there is no swarm. To found or join one is another matter.
