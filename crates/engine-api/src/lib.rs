@@ -15,6 +15,7 @@ mod error;
 mod hijack;
 mod listen;
 mod params;
+mod registry_auth;
 mod routes;
 mod serve;
 mod settings;

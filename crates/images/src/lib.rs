@@ -21,6 +21,8 @@ mod commit;
 mod content;
 pub mod erofs;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod image;
 mod import;
 mod layer;
@@ -42,6 +44,7 @@ pub use image::{HistoryEntry, Image, Layer};
 pub use layer_disk::Extent;
 pub use platform::{Platform, PlatformError};
 pub use progress::{Progress, ProgressDetail};
+pub use registry::Credentials;
 pub use remove::{InUse, Removed};
 pub use settings::{Mirror, RegistrySettings};
 pub use store::Store;

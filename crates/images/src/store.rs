@@ -18,7 +18,7 @@ use crate::remove::{InUse, Removed};
 use crate::report::Reporter;
 use crate::works::Works;
 use crate::{
-    Image, LookupError, Platform, Progress, PullError, RegistrySettings, RemoveError, StorageError, TagError,
+    Credentials, Image, LookupError, Platform, Progress, PullError, RegistrySettings, RemoveError, StorageError, TagError,
 };
 
 /// All images of this machine.
@@ -76,7 +76,7 @@ impl Store {
     }
 
     /// Pulls an image: answers when a container can start from it. `platform` is the guest's own
-    /// unless said otherwise. A watcher that does not take messages from `progress` misses some; the
+    /// unless said otherwise. Where the registry asks who is asking, `credentials` answer. A watcher that does not take messages from `progress` misses some; the
     /// pull goes on. Dropping the future cancels the pull.
     ///
     /// # Errors
@@ -85,11 +85,12 @@ impl Store {
         &self,
         reference: &Reference,
         platform: Option<Platform>,
+        credentials: Credentials,
         progress: mpsc::Sender<Progress>,
         cancel: CancellationToken,
     ) -> Result<Image, PullError> {
         let inner = &self.inner;
-        let session = Session::new(reference, &inner.settings, Arc::clone(&inner.clients));
+        let session = Session::new(reference, &inner.settings, Arc::clone(&inner.clients), credentials);
         let request = Request {
             source: Source::Registry(Arc::new(session)),
             selector: reference.selector().clone(),

@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use images::{LayerError, PullError};
+use images::{Credentials, LayerError, PullError};
 use support::Home;
 use support::image::{LAYER_GZIP, gzip, image, image_for, layer, noise, tar};
 use support::registry::{Fault, Registry};
@@ -227,7 +227,7 @@ async fn a_cancelled_pull_stops_and_can_be_taken_up_again() {
     let (sender, mut receiver) = mpsc::channel(100);
     let cancel = CancellationToken::new();
     let parsed = reference.parse().unwrap();
-    let pull = home.store.pull(&parsed, None, sender, cancel.clone());
+    let pull = home.store.pull(&parsed, None, Credentials::Anonymous, sender, cancel.clone());
     let watch = async {
         while let Some(progress) = receiver.recv().await {
             if progress.status == "Downloading" {
@@ -283,7 +283,7 @@ async fn one_of_two_pulls_may_leave() {
     let (sender, mut receiver) = mpsc::channel(100);
     let cancel = CancellationToken::new();
     let parsed = a.parse().unwrap();
-    let leaving = home.store.pull(&parsed, None, sender, cancel.clone());
+    let leaving = home.store.pull(&parsed, None, Credentials::Anonymous, sender, cancel.clone());
     let staying = home.pull(&b);
     let conduct = async {
         while receiver.recv().await.is_some_and(|progress| progress.status != "Downloading") {}
@@ -305,7 +305,7 @@ async fn an_image_for_another_platform_is_refused_when_one_is_asked_for() {
     let home = Home::new().await;
     let (sender, _receiver) = mpsc::channel(100);
     let platform = Some("linux/amd64".parse().unwrap());
-    let error = home.store.pull(&reference, platform, sender, CancellationToken::new()).await.unwrap_err();
+    let error = home.store.pull(&reference, platform, Credentials::Anonymous, sender, CancellationToken::new()).await.unwrap_err();
     assert!(matches!(error, PullError::PlatformMismatch { .. }), "{error}");
     home.assert_empty().await;
 }

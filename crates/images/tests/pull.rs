@@ -129,6 +129,7 @@ async fn the_hosts_image_of_an_index_is_taken() {
         home.store.pull(
             Box::leak(Box::new(reference.parse().unwrap())),
             p,
+            images::Credentials::Anonymous,
             sender.clone(),
             CancellationToken::new(),
         )

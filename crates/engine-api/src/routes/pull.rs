@@ -8,9 +8,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use base64::Engine as _;
-use base64::alphabet::URL_SAFE;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -22,6 +19,7 @@ use types::Reference;
 
 use crate::error::{Answer, ApiError};
 use crate::params::Params;
+use crate::registry_auth;
 use crate::state::Api;
 use crate::streams::line;
 
@@ -36,12 +34,10 @@ async fn create(State(api): State<Api>, params: Params, headers: HeaderMap) -> A
     if params.text("fromSrc").is_some() {
         return Err(ApiError::missing("importing an image"));
     }
-    if has_credentials(&headers) {
-        return Err(ApiError::missing("pulling with credentials"));
-    }
     let reference = reference(params.text("fromImage").unwrap_or_default(), params.text("tag"))?;
     let platform = params.text("platform").map(str::parse::<images::Platform>).transpose();
     let platform = platform.map_err(|error| ApiError::bad(error.to_string()))?;
+    let credentials = registry_auth::credentials(&headers);
 
     let cancel = api.stopping.child_token();
     let guard = cancel.clone().drop_guard();
@@ -50,7 +46,7 @@ async fn create(State(api): State<Api>, params: Params, headers: HeaderMap) -> A
     let engine = api.engine.clone();
     // A task of its own: when the client goes it is told to end, not dropped half way.
     api.tasks.spawn(async move {
-        let result = engine.pull(&reference, platform, progress, cancel).await;
+        let result = engine.pull(&reference, platform, credentials, progress, cancel).await;
         drop(done.send(result.map(drop)));
     });
 
@@ -129,21 +125,6 @@ fn reference(image: &str, tag: Option<&str>) -> Result<Reference, ApiError> {
     text.parse().map_err(|error| ApiError::bad(format!("{error}")))
 }
 
-/// Whether `X-Registry-Auth` holds more than the address that clients always send. What cannot be
-/// read is as good as nothing, as in Docker Engine.
-fn has_credentials(headers: &HeaderMap) -> bool {
-    let padding = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let read = || -> Option<Value> {
-        let text = headers.get("x-registry-auth")?.as_bytes();
-        let json = GeneralPurpose::new(&URL_SAFE, padding).decode(text).ok()?;
-        serde_json::from_slice(&json).ok()
-    };
-    let Some(Value::Object(auth)) = read() else { return false };
-    ["username", "password", "auth", "identitytoken", "registrytoken"]
-        .iter()
-        .any(|name| auth.get(*name).and_then(Value::as_str).is_some_and(|text| !text.is_empty()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,24 +143,6 @@ mod tests {
         assert_eq!(reference("busybox", Some(&digest)).unwrap().familiar(), format!("busybox@{digest}"));
         assert_eq!(reference("Busybox", None).unwrap_err().status, StatusCode::BAD_REQUEST);
         assert!(reference("", Some("x")).is_err());
-    }
-
-    #[test]
-    fn only_real_credentials_count() {
-        let engine = base64::engine::general_purpose::URL_SAFE;
-        for (json, real) in [
-            ("{}", false),
-            (r#"{"serveraddress":"https://index.docker.io/v1/"}"#, false),
-            (r#"{"username":"","password":""}"#, false),
-            (r#"{"username":"u","password":"p"}"#, true),
-            (r#"{"identitytoken":"t"}"#, true),
-            ("garbage", false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert("x-registry-auth", engine.encode(json).parse().unwrap());
-            assert_eq!(has_credentials(&headers), real, "{json}");
-        }
-        assert!(!has_credentials(&HeaderMap::new()));
     }
 
     #[test]

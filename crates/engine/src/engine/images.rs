@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bollard_stubs::models::ImageDeleteResponseItem;
-use images::{InUse, Platform, Progress, PullError};
+use images::{Credentials, InUse, Platform, Progress, PullError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use types::Reference;
@@ -23,10 +23,11 @@ impl Engine {
         &self,
         reference: &Reference,
         platform: Option<Platform>,
+        credentials: Credentials,
         progress: mpsc::Sender<Progress>,
         cancel: CancellationToken,
     ) -> Result<images::Image, Error> {
-        let pulled = self.shared.images.pull(reference, platform, progress, cancel).await;
+        let pulled = self.shared.images.pull(reference, platform, credentials, progress, cancel).await;
         let image = pulled.map_err(|error: PullError| Error::Images(Arc::new(ImagesError::Pull(error))))?;
         let name = reference.familiar();
         self.shared.events.image("pull", name.clone(), &name);

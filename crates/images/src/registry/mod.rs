@@ -7,10 +7,12 @@
 
 mod auth;
 mod client;
+mod credentials;
 mod endpoint;
 mod manifest;
 mod session;
 
 pub(crate) use client::Clients;
+pub use credentials::Credentials;
 pub(crate) use manifest::{Descriptor, Document, compression_supported};
 pub(crate) use session::{Fetched, MANIFEST_LIMIT_BYTES, Session};

@@ -9,7 +9,7 @@ use super::auth::{Bearer, TokenReply};
 use super::client::{Clients, cause};
 use super::endpoint::Endpoint;
 use super::manifest;
-use crate::{PullError, RegistrySettings};
+use crate::{Credentials, PullError, RegistrySettings};
 
 /// The distribution specification lets a registry refuse more; so do we.
 pub(crate) const MANIFEST_LIMIT_BYTES: u64 = 4 << 20;
@@ -22,6 +22,7 @@ pub(crate) struct Session {
     reference: Reference,
     endpoints: Vec<Endpoint>,
     clients: std::sync::Arc<Clients>,
+    credentials: Credentials,
 }
 
 /// A document, as bytes.
@@ -91,9 +92,10 @@ impl Session {
         reference: &Reference,
         settings: &RegistrySettings,
         clients: std::sync::Arc<Clients>,
+        credentials: Credentials,
     ) -> Self {
         let endpoints = Endpoint::of(reference.registry(), settings);
-        Self { reference: reference.clone(), endpoints, clients }
+        Self { reference: reference.clone(), endpoints, clients, credentials }
     }
 
     /// Whom people know as the one who is asked.
