@@ -134,6 +134,26 @@ fn inspect(head: &[u8]) -> Content {
     if head.iter().all(|&byte| byte == 0) { Content::Empty } else { Content::Foreign }
 }
 
+/// Formats an empty data disk, and forgets what was read of it: it may be another when it is mounted.
+pub(crate) fn format_data(device: &Path) -> Result<(), DiskError> {
+    if is_mounted(paths::DATA) {
+        return Ok(());
+    }
+    let file = step("open the data disk", File::options().read(true).open(device))?;
+    if inspect(&head(&file)?) == Content::Empty {
+        format(device)?;
+    }
+    step("flush the data disk", file.sync_all())?;
+    step("forget the data disk", sys::forget_blocks(&file))
+}
+
+/// The first blocks of the data disk.
+fn head(file: &File) -> Result<Vec<u8>, DiskError> {
+    let mut head = vec![0; 64 * 1024];
+    step("read the data disk", file.read_exact_at(&mut head, 0))?;
+    Ok(head)
+}
+
 /// Makes the data disk ready and mounts it: formats an empty one, checks one with errors, grows a grown one.
 pub(crate) fn mount_data(device: &Path) -> Result<(), DiskError> {
     if is_mounted(paths::DATA) {
@@ -141,8 +161,7 @@ pub(crate) fn mount_data(device: &Path) -> Result<(), DiskError> {
     }
     let file = step("open the data disk", File::options().read(true).open(device))?;
     let device_bytes = step("size of the data disk", sys::block_size(&file))?;
-    let mut head = vec![0; 64 * 1024];
-    step("read the data disk", file.read_exact_at(&mut head, 0))?;
+    let head = head(&file)?;
     match inspect(&head) {
         Content::Empty => format(device)?,
         Content::Foreign => return Err(DiskError::Foreign),

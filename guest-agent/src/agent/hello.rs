@@ -8,6 +8,8 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime, clock_settime};
 use transport::Transport;
 
+use crate::agent::late;
+
 /// How long the host may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
 /// Between two attempts while nobody listens on the host.
@@ -19,7 +21,7 @@ pub(crate) fn uptime_ms() -> u64 {
     u64::try_from(up.tv_sec() * 1000 + up.tv_nsec() / 1_000_000).unwrap_or(0)
 }
 
-/// What the agent says of itself.
+/// What the agent says of itself. The boot's id is made when it is first read: not before this.
 pub(crate) fn message(agent_restarted: bool) -> v1::Hello {
     let read = |path| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     v1::Hello {
@@ -33,9 +35,9 @@ pub(crate) fn message(agent_restarted: bool) -> v1::Hello {
 }
 
 /// Says hello until the host has answered.
-pub(crate) async fn say(transport: &dyn Transport, message: &v1::Hello) {
+pub(crate) async fn say(transport: &dyn Transport, agent_restarted: bool) {
     loop {
-        match tokio::time::timeout(ANSWER, exchange(transport, message)).await {
+        match tokio::time::timeout(ANSWER, exchange(transport, agent_restarted)).await {
             Ok(Ok(welcome)) => return accept(&welcome),
             Ok(Err(error)) => tracing::debug!(%error, "hello"),
             Err(_) => tracing::warn!("the host did not answer the hello"),
@@ -44,10 +46,25 @@ pub(crate) async fn say(transport: &dyn Transport, message: &v1::Hello) {
     }
 }
 
-async fn exchange(transport: &dyn Transport, message: &v1::Hello) -> anyhow::Result<v1::Welcome> {
+async fn exchange(transport: &dyn Transport, agent_restarted: bool) -> anyhow::Result<v1::Welcome> {
     let mut stream = transport.connect(HELLO_PORT).await?;
-    write_frame(&mut stream, message).await?;
+    if late::to_be_copied()
+        && let Err(error) = become_one_of_a_kind()
+    {
+        tracing::warn!(%error, "this copy's random numbers may be another's too");
+    }
+    write_frame(&mut stream, &message(agent_restarted)).await?;
     Ok(read_frame(&mut stream).await?)
+}
+
+/// Copies of one saved guest would all draw the same random numbers, and have the same boot id.
+fn become_one_of_a_kind() -> std::io::Result<()> {
+    use std::io::Read as _;
+    // What the driver had fetched before the saving is the same everywhere: 64 bytes at most (`virtio-rng.c`).
+    let mut fetched = [0; 192];
+    fs::File::open("/dev/hwrng")?.read_exact(&mut fetched)?;
+    crate::sys::add_entropy(&fetched[128..])?;
+    crate::sys::reseed_random()
 }
 
 fn accept(welcome: &v1::Welcome) {

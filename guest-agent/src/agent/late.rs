@@ -2,12 +2,15 @@
 //! repeated by an agent that starts anew, so every step accepts that it is done already.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::agent::disks;
 use crate::agent::guest::{Guest, Readiness};
 use crate::agent::shims::Kind;
-use crate::init::{modules, mounts};
+use crate::init::{kernel_argument, modules, mounts};
 use crate::sys::net;
 
 /// QEMU's user network: the guest's address, its mask, the way out.
@@ -19,9 +22,13 @@ async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
     Ok(tokio::task::spawn_blocking(work).await?)
 }
 
-/// Does all of it and says in `guest.ready` how it went.
-pub(crate) async fn prepare(guest: Arc<Guest>) {
-    let state = match steps(&guest).await {
+/// What a guest that is to be saved says on its console when nothing is left to do but what differs from one copy of
+/// it to the next. The host looks for it.
+const AT_REST: &str = "coracle: at rest";
+
+/// Does all of it and says in `guest.ready` how it went. `greeted` is done when the host has answered the hello.
+pub(crate) async fn prepare(guest: Arc<Guest>, greeted: CancellationToken) {
+    let state = match steps(&guest, &greeted).await {
         Ok(()) => Readiness::Ready,
         Err(error) => {
             tracing::error!("the guest is not ready: {error:#}");
@@ -30,12 +37,19 @@ pub(crate) async fn prepare(guest: Arc<Guest>) {
     };
     guest.ready.send_replace(state);
     tokio::task::spawn_blocking(disks::empty_trash);
-    if let Err(error) = apart(network).await {
+    if !to_be_copied()
+        && let Err(error) = apart(network).await
+    {
         tracing::warn!(%error, "network");
     }
 }
 
-async fn steps(guest: &Guest) -> anyhow::Result<()> {
+/// Whether the host saves this guest before it first speaks to it, and lets copies of it go on.
+pub(crate) fn to_be_copied() -> bool {
+    kernel_argument("coracle.data").as_deref() == Some("later")
+}
+
+async fn steps(guest: &Guest, greeted: &CancellationToken) -> anyhow::Result<()> {
     // Mounts, namespaces and rules wait for grace periods, which are cheap with few processors.
     if let Err(error) = std::fs::write("/sys/kernel/rcu_expedited", "1") {
         tracing::debug!(%error, "rcu_expedited");
@@ -46,11 +60,33 @@ async fn steps(guest: &Guest) -> anyhow::Result<()> {
     guest.shims.refill(Kind::Exec);
     let tools = disks::appear("root").await?;
     let data = disks::appear("data").await?;
+    if to_be_copied() {
+        rest(guest, tools.clone(), data.clone(), greeted).await?;
+    }
     apart(move || {
         disks::mount_tools(&tools)?;
         disks::mount_data(&data)
     })
     .await??;
+    Ok(())
+}
+
+/// All that is the same for every copy; then waits for the host. An agent that starts anew in a copy passes through.
+async fn rest(
+    guest: &Guest,
+    tools: PathBuf,
+    data: PathBuf,
+    greeted: &CancellationToken,
+) -> anyhow::Result<()> {
+    apart(move || {
+        disks::mount_tools(&tools)?;
+        disks::format_data(&data)
+    })
+    .await??;
+    apart(network).await?;
+    guest.shims.filled().await;
+    eprintln!("{AT_REST}");
+    greeted.cancelled().await;
     Ok(())
 }
 

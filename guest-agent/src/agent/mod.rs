@@ -116,14 +116,14 @@ async fn serve(restarted: bool) -> anyhow::Result<()> {
         recover::adopt(&guest);
     }
     let shutdown = CancellationToken::new();
-    let hello = hello::message(restarted);
-    let service =
-        service::Service { guest: Arc::clone(&guest), hello: hello.clone(), shutdown: shutdown.clone() };
+    let service = service::Service { guest: Arc::clone(&guest), restarted, shutdown: shutdown.clone() };
     tokio::spawn(streams::accept(streams, Arc::clone(&guest)));
     let late = Arc::clone(&guest);
     tokio::spawn(async move {
-        let preparing = tokio::spawn(late::prepare(late));
-        hello::say(transport.as_ref(), &hello).await;
+        let greeted = CancellationToken::new();
+        let preparing = tokio::spawn(late::prepare(late, greeted.clone()));
+        hello::say(transport.as_ref(), restarted).await;
+        greeted.cancel();
         let _ = preparing.await;
         // The transport lives as long as the agent.
         std::future::pending::<()>().await;

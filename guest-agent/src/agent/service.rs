@@ -16,7 +16,7 @@ use crate::agent::{archive, disks, resources, shares, stats, top};
 /// The service over one [`Guest`].
 pub(crate) struct Service {
     pub(crate) guest: Arc<Guest>,
-    pub(crate) hello: v1::Hello,
+    pub(crate) restarted: bool,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -31,7 +31,7 @@ impl Agent for Service {
         let (data_disk_total_bytes, data_disk_free_bytes) = disks::usage();
         let controllers = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
         Ok(Response::new(v1::InfoReply {
-            hello: Some(v1::Hello { uptime_ms: crate::agent::hello::uptime_ms(), ..self.hello.clone() }),
+            hello: Some(crate::agent::hello::message(self.restarted)),
             mem_total_bytes,
             mem_available_bytes,
             cpus: std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1)),

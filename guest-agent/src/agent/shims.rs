@@ -132,18 +132,31 @@ impl Pool {
         }
     }
 
+    /// Waits until there is a spare of each kind, or none could be made.
+    pub(crate) async fn filled(&self) {
+        for kind in [Kind::Container, Kind::Exec] {
+            let spare = Arc::clone(self.spare(kind));
+            let made = tokio::task::spawn_blocking(move || make(kind, &spare)).await;
+            if let Err(error) = made {
+                tracing::warn!(%error, "no spare shim");
+            }
+        }
+    }
+
     /// Makes a spare in the background.
     pub(crate) fn refill(&self, kind: Kind) {
         let spare = Arc::clone(self.spare(kind));
-        tokio::task::spawn_blocking(move || {
-            let mut spare = spare.lock().unwrap_or_else(PoisonError::into_inner);
-            if spare.is_none() {
-                match Idle::spawn(kind) {
-                    Ok(idle) => *spare = Some(idle),
-                    Err(error) => tracing::warn!(%error, "no spare shim"),
-                }
-            }
-        });
+        tokio::task::spawn_blocking(move || make(kind, &spare));
+    }
+}
+
+fn make(kind: Kind, spare: &Mutex<Option<Idle>>) {
+    let mut spare = spare.lock().unwrap_or_else(PoisonError::into_inner);
+    if spare.is_none() {
+        match Idle::spawn(kind) {
+            Ok(idle) => *spare = Some(idle),
+            Err(error) => tracing::warn!(%error, "no spare shim"),
+        }
     }
 }
 

@@ -60,6 +60,23 @@ pub(crate) fn add_entropy(bytes: &[u8]) -> io::Result<()> {
     check(unsafe { libc::ioctl(random.as_raw_fd(), RNDADDENTROPY, &raw const pool) }.into()).map(drop)
 }
 
+/// Has the kernel draw its next random numbers from what the pool holds now.
+pub(crate) fn reseed_random() -> io::Result<()> {
+    /// `_IO('R', 0x07)`
+    const RNDRESEEDCRNG: libc::Ioctl = 0x5207;
+    let random = File::options().write(true).open("/dev/random")?;
+    // SAFETY: this request has no argument.
+    check(unsafe { libc::ioctl(random.as_raw_fd(), RNDRESEEDCRNG) }.into()).map(drop)
+}
+
+/// Drops what the kernel remembers of a block device's contents.
+pub(crate) fn forget_blocks(device: &File) -> io::Result<()> {
+    /// `_IO(0x12, 97)`
+    const BLKFLSBUF: libc::Ioctl = 0x1261;
+    // SAFETY: this request has no argument.
+    check(unsafe { libc::ioctl(device.as_raw_fd(), BLKFLSBUF) }.into()).map(drop)
+}
+
 /// Size of a block device in bytes.
 pub(crate) fn block_size(device: &File) -> io::Result<u64> {
     /// `_IOR(0x12, 114, size_t)`
