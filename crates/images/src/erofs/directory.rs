@@ -1,8 +1,7 @@
 //! Directory blocks: sorted `erofs_dirent`s, then their names.
 
-use super::format::BLOCK;
+use super::format::{BLOCK, DIRENT_BYTES};
 
-const DIRENT_BYTES: usize = 12;
 const BLOCK_BYTES: usize = BLOCK as usize;
 
 /// One name in a directory.

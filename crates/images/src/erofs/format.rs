@@ -5,11 +5,20 @@ pub(super) const BLOCK_BITS: u8 = 12;
 /// Inodes are numbered by 32-byte slots from the metadata's first block.
 pub(super) const SLOT: u64 = 32;
 pub(super) const INODE_BYTES: u64 = 64;
+/// An inode of the short form, which only other writers make.
+pub(super) const COMPACT_BYTES: u64 = 32;
 pub(super) const SUPER_OFFSET: usize = 1024;
-const MAGIC: u32 = 0xe0f5_e1e2;
-const COMPAT_CHECKSUM: u32 = 1;
+pub(super) const SUPER_BYTES: usize = 128;
+pub(super) const DIRENT_BYTES: usize = 12;
+/// The longest name in a directory, in bytes.
+pub(super) const MAX_NAME: usize = 255;
+pub(super) const MAGIC: u32 = 0xe0f5_e1e2;
+pub(super) const COMPAT_CHECKSUM: u32 = 1;
 const COMPAT_MTIME: u32 = 2;
-const INCOMPAT_CHUNKED_FILE: u32 = 4;
+/// Set by mkfs.erofs in every image; it concerns compressed data alone.
+pub(super) const INCOMPAT_ZERO_PADDING: u32 = 1;
+pub(super) const INCOMPAT_CHUNKED_FILE: u32 = 4;
+pub(super) const INCOMPAT_XATTR_PREFIXES: u32 = 0x40;
 /// The block address of a chunk that is a hole.
 pub(super) const NULL_BLOCK: u32 = u32::MAX;
 
@@ -106,7 +115,7 @@ pub(super) fn device_number(major: u32, minor: u32) -> Option<u32> {
 }
 
 /// CRC-32C as Linux's `crc32c(~0, …)`, without the final inversion.
-fn crc32c(bytes: &[u8]) -> u32 {
+pub(super) fn crc32c(bytes: &[u8]) -> u32 {
     bytes.iter().fold(!0, |crc, &byte| {
         (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg()))
     })

@@ -32,6 +32,7 @@ mod error;
 mod format;
 mod metadata;
 mod output;
+pub mod read;
 #[cfg(test)]
 mod tests;
 mod tree;
