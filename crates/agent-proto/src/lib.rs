@@ -45,6 +45,10 @@ pub const AGENT_PORT: u32 = 1025;
 /// Guest port of byte streams.
 pub const STREAM_PORT: u32 = 1026;
 
+/// What a guest that is to be saved says on its console when nothing is left to do but what differs from one copy of it
+/// to the next.
+pub const AT_REST: &str = "coracle: at rest";
+
 /// Longest frame that either side accepts.
 pub const MAX_FRAME_BYTES: usize = 64 * 1024;
 /// Longest single write on a stream: longer ones are lost by vhost-device-vsock's default buffers.

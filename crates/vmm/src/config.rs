@@ -115,6 +115,10 @@ pub struct VmConfig {
     pub qemu: Option<PathBuf>,
     /// What follows an unexpected death.
     pub restart: RestartPolicy,
+    /// Folder of what is remembered of QEMU and of accelerators; VMs of one host may share it.
+    pub known_dir: PathBuf,
+    /// Saved guests that this one may begin as a copy of, instead of booting. They speak by the serial transport only.
+    pub templates: Option<std::sync::Arc<crate::Templates>>,
 }
 
 impl VmConfig {
@@ -134,6 +138,7 @@ impl VmConfig {
             &mut self.log_dir,
             &mut self.layer_disk,
             &mut self.data_disk,
+            &mut self.known_dir,
         ];
         for path in paths.into_iter().chain(&mut self.qemu) {
             // Fails for an empty path alone, which no file has.
@@ -162,6 +167,8 @@ impl VmConfig {
             transport: Choice::Auto,
             qemu: None,
             restart: RestartPolicy::default(),
+            known_dir: home.join("run/vm"),
+            templates: None,
         }
     }
 }

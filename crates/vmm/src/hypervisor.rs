@@ -11,6 +11,23 @@ use transport::{Kind, Transport};
 
 use crate::{Accelerator, Capabilities, Record, ShareError};
 
+/// What a guest's memory holds when its machine is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Memory {
+    /// Nothing: the guest boots.
+    Empty,
+    /// Nothing, and it is to be kept in this file, for [`Machine::save`].
+    Kept(PathBuf),
+    /// What a machine of otherwise the same specification had when it was saved. Both files are only read: what this
+    /// guest changes is its own, the rest it shares with other copies.
+    Copied {
+        /// The memory.
+        memory: PathBuf,
+        /// The state of processors and devices.
+        state: PathBuf,
+    },
+}
+
 /// What to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachineSpec {
@@ -26,6 +43,8 @@ pub struct MachineSpec {
     pub data_disk: PathBuf,
     /// Guest memory.
     pub memory_mib: u64,
+    /// What it holds at first.
+    pub memory: Memory,
     /// Virtual processors.
     pub cpus: u32,
     /// What runs it.
@@ -118,6 +137,23 @@ pub enum SpawnError {
     /// This backend or system lacks it.
     #[error("transport {0} does not exist here")]
     Transport(Kind),
+    /// A saved guest.
+    #[error("the saved guest does not go on: {detail}")]
+    Restore {
+        /// The hypervisor's words.
+        detail: String,
+    },
+}
+
+/// Why a machine was not saved.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// This backend or system has no way for it.
+    #[error("this hypervisor cannot save a guest")]
+    Unsupported,
+    /// A control command failed, or took too long.
+    #[error("saving the guest failed: {0}")]
+    Failed(String),
 }
 
 /// Why a recorded machine was not taken over. What was left of it has been removed.
@@ -251,6 +287,15 @@ pub trait Machine: Send {
     /// # Errors
     /// Any [`RepairError`].
     async fn repair_link(&mut self) -> Result<(), RepairError>;
+
+    /// Halts the guest for good and writes the state of its processors and devices into `state`; its memory is in the
+    /// file that the specification named. From both, [`Memory::Copied`] makes machines.
+    ///
+    /// # Errors
+    /// Any [`SaveError`].
+    async fn save(&mut self, _state: &Path) -> Result<(), SaveError> {
+        Err(SaveError::Unsupported)
+    }
 
     /// Shows a folder of the host to the guest, and gives the tag to mount it by; the same one when it is shown already.
     ///

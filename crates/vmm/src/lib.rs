@@ -24,7 +24,9 @@ mod process;
 mod qemu;
 mod record;
 mod share;
+mod sparse;
 mod status;
+mod template;
 mod verdicts;
 mod vm;
 
@@ -32,10 +34,12 @@ pub use agent::{Agent, ConnectError, OpenError};
 pub use config::{Accelerator, Choice, RestartPolicy, VmConfig};
 pub use error::{StartError, StopError};
 pub use hypervisor::{
-    AttachError, Hypervisor, Machine, MachineEvent, MachineSpec, RepairError, SpawnError, StopTrouble,
+    AttachError, Hypervisor, Machine, MachineEvent, MachineSpec, Memory, RepairError, SaveError, SpawnError,
+    StopTrouble,
 };
 pub use qemu::Qemu;
 pub use record::{ProcessId, Record};
 pub use share::{Share, ShareError};
 pub use status::{Capabilities, Finding, Level, Stage, Status, Timings, Verdict};
+pub use template::Templates;
 pub use vm::Vm;

@@ -22,10 +22,6 @@ async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
     Ok(tokio::task::spawn_blocking(work).await?)
 }
 
-/// What a guest that is to be saved says on its console when nothing is left to do but what differs from one copy of
-/// it to the next. The host looks for it.
-const AT_REST: &str = "coracle: at rest";
-
 /// Does all of it and says in `guest.ready` how it went. `greeted` is done when the host has answered the hello.
 pub(crate) async fn prepare(guest: Arc<Guest>, greeted: CancellationToken) {
     let state = match steps(&guest, &greeted).await {
@@ -85,7 +81,7 @@ async fn rest(
     .await??;
     apart(network).await?;
     guest.shims.filled().await;
-    eprintln!("{AT_REST}");
+    eprintln!("{}", agent_proto::AT_REST);
     greeted.cancelled().await;
     Ok(())
 }

@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 use transport::Kind;
 
 use super::live::Live;
-use super::sparse;
 use crate::agent::{Agent, HelloPort, Hellos};
 use crate::error::chain;
 use crate::process::host_boot_id;
+use crate::template::{Key, Template};
 use crate::verdicts::{Circumstances, Verdicts, candidates};
 use crate::{
-    Accelerator, Choice, Hypervisor, Machine, MachineEvent, MachineSpec, SpawnError, Stage, Status, Timings,
-    Verdict, VmConfig, console,
+    Accelerator, Choice, Hypervisor, Machine, MachineEvent, MachineSpec, Memory, SpawnError, Stage, Status,
+    Timings, Verdict, VmConfig, console, sparse,
 };
 
 /// A processor that executes anything at all gets the kernel to speak within this.
@@ -28,6 +28,8 @@ const HARDWARE_DEADLINES: &[Duration] = &[Duration::from_secs(20)];
 /// guest has been seen to wait for a timer that never came: such a one is ended early and made anew. The last try is
 /// for a host so slow that the first was cut off in the midst of its work.
 const EMULATION_DEADLINES: &[Duration] = &[Duration::from_secs(30), Duration::from_secs(120)];
+/// Hello of a copy of a saved guest, which has nothing to boot: what does not come soon never comes.
+const COPY_DEADLINE: Duration = Duration::from_secs(15);
 /// How often a boot's console is looked at, to tell firmware from kernel.
 const CONSOLE_LOOK: Duration = Duration::from_millis(50);
 
@@ -100,13 +102,14 @@ impl Boot {
         let accelerators = candidates(&self.hypervisor.accelerators(), named, |a| verdicts.of(a))
             .map_err(BootError::plain)?;
         let transport = self.transport().await.map_err(BootError::plain)?;
-        prepare_disks(&self.config).map_err(|error| BootError::plain(chain(&error)))?;
+        let image = image_identity(&self.config.assets);
+        let key = |accelerator| Key::of(&self.config, accelerator, &capabilities.version, &image);
 
         let mut failures = Vec::new();
         let mut attempt = 0;
         for &accelerator in &accelerators {
             let proven = matches!(verdicts.of(accelerator), Verdict::Works { .. });
-            match self.attempts(accelerator, transport, &mut attempt, proven).await {
+            match self.attempts(accelerator, transport, &mut attempt, proven, &key(accelerator)).await {
                 Ok(live) => {
                     verdicts.learn(accelerator, Verdict::Works { hello_ms: live.timings.hello_ms });
                     return Ok(live);
@@ -159,19 +162,64 @@ impl Boot {
         Ok(best)
     }
 
-    /// One try after the other, as long as the guest is only late.
+    /// As a copy of a saved guest if there is one; else one try after the other, as long as the guest is only late.
     async fn attempts(
         &self,
         accelerator: Accelerator,
         transport: Kind,
         attempt: &mut u32,
         proven: bool,
+        key: &Key,
     ) -> Result<Live, AttemptError> {
+        let Some(templates) = &self.config.templates else {
+            return self.boots(accelerator, transport, attempt, proven).await;
+        };
+        if let Some(template) = templates.find(key) {
+            *attempt += 1;
+            let copied = self.copy(accelerator, transport, *attempt, &template).await;
+            match copied {
+                Err(error @ (AttemptError::Guest(_) | AttemptError::Late(_) | AttemptError::Fatal(_))) => {
+                    tracing::warn!(reason = error.reason(), "a saved guest is of no use; booting");
+                    templates.discard(key);
+                }
+                other => return other,
+            }
+        }
+        let live = self.boots(accelerator, transport, attempt, proven).await?;
+        let (templates, hypervisor) = (Arc::clone(templates), Arc::clone(&self.hypervisor));
+        let (key, bytes) = (key.clone(), self.config.data_disk_bytes);
+        let spec = self.spec(accelerator, transport, Memory::Empty, false);
+        tokio::spawn(async move { templates.make(&key, spec, bytes, &*hypervisor).await });
+        Ok(live)
+    }
+
+    async fn copy(
+        &self,
+        accelerator: Accelerator,
+        transport: Kind,
+        attempt: u32,
+        template: &Template,
+    ) -> Result<Live, AttemptError> {
+        prepare_disks(&self.config, Some(template))?;
+        let spec = self.spec(accelerator, transport, template.memory(), false);
+        self.attempt(spec, attempt, COPY_DEADLINE).await
+    }
+
+    async fn boots(
+        &self,
+        accelerator: Accelerator,
+        transport: Kind,
+        attempt: &mut u32,
+        proven: bool,
+    ) -> Result<Live, AttemptError> {
+        prepare_disks(&self.config, None)?;
+        let talkative = accelerator.is_hardware() && !proven;
+        let spec = || self.spec(accelerator, transport, Memory::Empty, talkative);
         let deadlines = if accelerator.is_hardware() { HARDWARE_DEADLINES } else { EMULATION_DEADLINES };
         let (last, before) = deadlines.split_last().expect("there is a deadline for each kind");
         for &deadline in before {
             *attempt += 1;
-            match self.attempt(accelerator, transport, *attempt, proven, deadline).await {
+            match self.attempt(spec(), *attempt, deadline).await {
                 Err(error @ AttemptError::Late(_)) => {
                     let console_tail = console::tail(&console_log(&self.config)).join("\n");
                     tracing::warn!(%accelerator, reason = error.reason(), console_tail, "booting once more");
@@ -180,20 +228,18 @@ impl Boot {
             }
         }
         *attempt += 1;
-        self.attempt(accelerator, transport, *attempt, proven, *last).await
+        self.attempt(spec(), *attempt, *last).await
     }
 
-    #[tracing::instrument(skip(self, transport, proven, deadline), fields(transport = %transport))]
+    #[tracing::instrument(skip(self, spec, deadline), fields(accelerator = %spec.accelerator, transport = %spec.transport))]
     async fn attempt(
         &self,
-        accelerator: Accelerator,
-        transport: Kind,
+        spec: MachineSpec,
         attempt: u32,
-        proven: bool,
         deadline: Duration,
     ) -> Result<Live, AttemptError> {
+        let (accelerator, transport) = (spec.accelerator, spec.transport);
         self.stage(Stage::Spawning, Some(accelerator), attempt);
-        let spec = self.spec(accelerator, transport, accelerator.is_hardware() && !proven);
         console::begin(&spec.console_log)
             .map_err(|source| SpawnError::Prepare { path: spec.console_log.clone(), source })?;
         let link = self.hypervisor.transport(transport)?;
@@ -279,7 +325,13 @@ impl Boot {
         }
     }
 
-    fn spec(&self, accelerator: Accelerator, transport: Kind, talkative: bool) -> MachineSpec {
+    fn spec(
+        &self,
+        accelerator: Accelerator,
+        transport: Kind,
+        memory: Memory,
+        talkative: bool,
+    ) -> MachineSpec {
         let config = &*self.config;
         MachineSpec {
             kernel: config.assets.join("vmlinux"),
@@ -288,6 +340,7 @@ impl Boot {
             layer_disk: config.layer_disk.clone(),
             data_disk: config.data_disk.clone(),
             memory_mib: config.memory_mib,
+            memory,
             cpus: config.cpus,
             accelerator,
             transport,
@@ -308,7 +361,7 @@ pub(super) fn console_log(config: &VmConfig) -> PathBuf {
 }
 
 pub(super) fn verdict_file(config: &VmConfig) -> PathBuf {
-    config.run_dir.join("accelerators.json")
+    config.known_dir.join("accelerators.json")
 }
 
 /// The verdicts for this QEMU, this image and this boot of the host.
@@ -350,8 +403,14 @@ pub(crate) fn choose_transport(hypervisor: &dyn Hypervisor, choice: Choice<Kind>
 }
 
 /// Makes what the VM writes to: sparse files of their full size. One that is to be larger grows; the guest's file
-/// system follows when it is mounted. None shrinks.
-fn prepare_disks(config: &VmConfig) -> Result<(), SpawnError> {
+/// system follows when it is mounted. None shrinks. A new data disk is a formatted one where there is a template.
+fn prepare_disks(config: &VmConfig, template: Option<&Template>) -> Result<(), SpawnError> {
+    if let Some(template) = template
+        && !config.data_disk.exists()
+    {
+        sparse::copy(&template.data, &config.data_disk)
+            .map_err(|source| SpawnError::Prepare { path: config.data_disk.clone(), source })?;
+    }
     for (path, bytes) in
         [(&config.layer_disk, VmConfig::LAYER_DISK_BYTES), (&config.data_disk, config.data_disk_bytes)]
     {

@@ -9,7 +9,6 @@ mod boot;
 mod live;
 mod lock;
 mod shares;
-mod sparse;
 mod work;
 
 use std::collections::VecDeque;
@@ -39,11 +38,20 @@ const TRIM_INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) enum Command {
     Start(oneshot::Sender<Result<Agent, StartError>>),
     Stop(oneshot::Sender<Result<(), StopError>>),
+    /// As `Stop`, without asking the guest.
+    End(oneshot::Sender<Result<(), StopError>>),
     Restart(oneshot::Sender<Result<Agent, StartError>>),
     Reprobe(oneshot::Sender<()>),
     Detach(oneshot::Sender<()>),
-    Share { folder: PathBuf, read_only: bool, answer: oneshot::Sender<Result<String, ShareError>> },
-    Unshare { tag: String, answer: oneshot::Sender<Result<(), ShareError>> },
+    Share {
+        folder: PathBuf,
+        read_only: bool,
+        answer: oneshot::Sender<Result<String, ShareError>>,
+    },
+    Unshare {
+        tag: String,
+        answer: oneshot::Sender<Result<(), ShareError>>,
+    },
     Shares(oneshot::Sender<Vec<Share>>),
 }
 
@@ -199,7 +207,7 @@ impl Owner {
     async fn command(&mut self, command: Command) {
         let ask = match &command {
             Command::Start(_) => Ask::Start,
-            Command::Stop(_) => Ask::Stop,
+            Command::Stop(_) | Command::End(_) => Ask::Stop,
             Command::Restart(_) => Ask::Restart,
             Command::Reprobe(_) => return self.reprobe(command),
             // Only `run` can end the task; here it comes from `later`, where it is never put.
@@ -217,15 +225,16 @@ impl Owner {
             }
             Step::Join => self.join(command),
             Step::Remove => {
+                let hard = matches!(command, Command::End(_));
                 self.join(command);
-                self.remove();
+                self.remove(hard);
             }
             Step::RemoveFirst => {
                 // Once it is down, a restart is a start.
                 if let Command::Restart(answer) = command {
                     self.later.push_back(Command::Start(answer));
                 }
-                self.remove();
+                self.remove(false);
             }
             Step::CancelFirst => {
                 if let State::Working(work) = &self.state {
@@ -252,7 +261,7 @@ impl Owner {
     fn join(&mut self, command: Command) {
         match command {
             Command::Start(answer) | Command::Restart(answer) => self.starting.push(answer),
-            Command::Stop(answer) => self.stopping.push(answer),
+            Command::Stop(answer) | Command::End(answer) => self.stopping.push(answer),
             Command::Reprobe(done) | Command::Detach(done) => drop(done),
             Command::Share { .. } | Command::Unshare { .. } | Command::Shares(_) => {
                 self.later.push_back(command);
@@ -268,7 +277,7 @@ impl Owner {
                     let _ = answer.send(Ok(live.agent.clone()));
                 }
             }
-            Command::Stop(answer) => drop(answer.send(Ok(()))),
+            Command::Stop(answer) | Command::End(answer) => drop(answer.send(Ok(()))),
             Command::Reprobe(done) | Command::Detach(done) => drop(done.send(())),
             Command::Share { .. } | Command::Unshare { .. } | Command::Shares(_) => self.shares(command),
         }
@@ -280,7 +289,9 @@ impl Owner {
             Command::Start(answer) | Command::Restart(answer) => {
                 drop(answer.send(Err(StartError::Owned { lock })));
             }
-            Command::Stop(answer) => drop(answer.send(Err(StopError::Owned { lock }))),
+            Command::Stop(answer) | Command::End(answer) => {
+                drop(answer.send(Err(StopError::Owned { lock })));
+            }
             Command::Reprobe(done) | Command::Detach(done) => drop(done.send(())),
             Command::Share { .. } | Command::Unshare { .. } | Command::Shares(_) => self.shares(command),
         }
@@ -344,11 +355,11 @@ impl Owner {
         self.state = State::Working(Work::boot(boot, cancel));
     }
 
-    fn remove(&mut self) {
+    fn remove(&mut self, hard: bool) {
         if let State::Running(live) = std::mem::replace(&mut self.state, State::Off) {
             self.status.send_replace(Status::Stopping);
             self.agent.send_replace(None);
-            self.state = State::Working(Work::remove(*live));
+            self.state = State::Working(Work::remove(*live, hard));
         }
     }
 

@@ -75,7 +75,13 @@ impl Work {
         Self::new(Phase::Repairing, work.map(Outcome::Shared))
     }
 
-    pub(super) fn remove(live: Live) -> Self {
-        Self::new(Phase::Removing, live.shut_down().map(Outcome::Removed))
+    pub(super) fn remove(live: Live, hard: bool) -> Self {
+        Self::new(Phase::Removing, async move {
+            if hard {
+                live.bury().await;
+                return Outcome::Removed(Ok(()));
+            }
+            Outcome::Removed(live.shut_down().await)
+        })
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use transport::Kind;
 
 use super::sockets::Sockets;
-use crate::{Accelerator, MachineSpec};
+use crate::{Accelerator, MachineSpec, Memory};
 
 /// Ids that hot-unplugging and re-plugging refer to.
 pub(super) const LINK_DEVICE: &str = "vsock";
@@ -50,14 +50,23 @@ pub(super) fn arguments(spec: &MachineSpec, sandbox: Option<&str>, tsc_khz: Opti
         .option("-serial", "chardev:console");
     line.chardev(control_chardev(), &sockets.control(), control_suffix());
     line.option("-mon", "chardev=qmp,mode=control");
-    line.option("-device", "virtio-rng-pci").option("-device", "virtio-balloon-pci,free-page-reporting=on");
+    line.option("-device", "virtio-rng-pci");
+    let boots_here = spec.memory == Memory::Empty;
+    if boots_here {
+        line.option("-device", "virtio-balloon-pci,free-page-reporting=on");
+    }
     line.disk("root", &spec.root_disk, r#""read-only":true,"locking":"off""#);
     line.disk("layers", &spec.layer_disk, r#""read-only":true,"locking":"off""#);
     line.disk("data", &spec.data_disk, r#""discard":"unmap""#);
     line.option("-netdev", "user,id=net").option("-device", "virtio-net-pci,netdev=net,romfile=");
     link(&mut line, spec, &sockets);
-    for port in 1..=SPARE_PORTS {
+    // A copy's memory is not shared with anyone, so no daemon could serve it folders; and pages that it reported as
+    // free would be punched into the file that it shares with others.
+    for port in (1..=SPARE_PORTS).filter(|_| boots_here) {
         line.option("-device", &format!("pcie-root-port,id=spare{port},chassis={0},slot={0}", port + 1));
+    }
+    if let Memory::Copied { .. } = spec.memory {
+        line.option("-incoming", "defer");
     }
     line.0
 }
@@ -72,11 +81,22 @@ fn machine(line: &mut Line, spec: &MachineSpec) {
         Accelerator::Whpx | Accelerator::Tcg => "max",
     };
     line.option("-accel", accelerator).option("-cpu", cpu);
-    // Shared memory is what vhost-user needs; only Linux has memfd.
-    if cfg!(target_os = "linux") {
-        let size = spec.memory_mib;
-        line.option("-M", &format!("q35,memory-backend=mem,{OMITTED}"));
-        line.option("-object", &format!("memory-backend-memfd,id=mem,size={size}M,share=on"));
+    let size = spec.memory_mib;
+    let backend = match &spec.memory {
+        // Shared memory is what vhost-user needs; only Linux has memfd.
+        Memory::Empty => {
+            cfg!(target_os = "linux").then(|| format!("memory-backend-memfd,id=mem,size={size}M,share=on"))
+        }
+        Memory::Kept(file) => {
+            Some(format!("memory-backend-file,id=mem,size={size}M,share=on,mem-path={}", escaped(file)))
+        }
+        Memory::Copied { memory, .. } => Some(format!(
+            "memory-backend-file,id=mem,size={size}M,share=off,readonly=on,rom=off,mem-path={}",
+            escaped(memory)
+        )),
+    };
+    if let Some(backend) = backend {
+        line.option("-M", &format!("q35,memory-backend=mem,{OMITTED}")).option("-object", &backend);
     } else {
         line.option("-M", &format!("q35,{OMITTED}"));
     }
@@ -94,9 +114,10 @@ fn kernel_arguments(spec: &MachineSpec, tsc_khz: Option<u32>) -> String {
         (Accelerator::Tcg, Some(khz)) => format!(" tsc_early_khz={khz}"),
         _ => String::new(),
     };
+    let data = if spec.memory == Memory::Empty { "" } else { " coracle.data=later" };
     format!(
         "console=ttyS0{voice} panic=-1 8250.nr_uarts=1 random.trust_cpu=on no_timer_check tsc=reliable{clock} \
-         cryptomgr.notests audit=0 initcall_blacklist={UNUSED_INITCALLS} coracle.transport={way}"
+         cryptomgr.notests audit=0 initcall_blacklist={UNUSED_INITCALLS} coracle.transport={way}{data}"
     )
 }
 
@@ -194,6 +215,7 @@ mod tests {
             layer_disk: "/h/images/layers.raw".into(),
             data_disk: "/h/disks/da\"ta,1.raw".into(),
             memory_mib: 2048,
+            memory: Memory::Empty,
             cpus: 2,
             accelerator,
             transport,
@@ -255,6 +277,24 @@ mod tests {
                 assert!(!text.contains(part), "{accelerator} {kind}: {part:?} in {text}");
             }
         }
+    }
+
+    #[test]
+    fn copies_have_the_devices_of_what_was_saved() {
+        let devices = |memory| {
+            let spec = MachineSpec { memory, ..spec(Accelerator::Tcg, Kind::Serial) };
+            let arguments = arguments(&spec, None, None);
+            let text: Vec<_> = arguments.into_iter().map(|a| a.into_string().unwrap()).collect();
+            let differs = |pair: &&[String]| pair[0] == "-object" || pair[0] == "-incoming";
+            let pairs = text.windows(2).filter(|pair| pair[0].starts_with('-'));
+            pairs.filter(|pair| !differs(pair)).map(<[String]>::to_vec).collect::<Vec<_>>()
+        };
+        let copied = Memory::Copied { memory: "/t/ram".into(), state: "/t/state".into() };
+        assert_eq!(devices(Memory::Kept("/t/ram".into())), devices(copied.clone()));
+        let spec = MachineSpec { memory: copied, ..spec(Accelerator::Tcg, Kind::Serial) };
+        let text = text(&spec, None);
+        assert!(text.contains("share=off,readonly=on,rom=off,mem-path=/t/ram "), "{text}");
+        assert!(text.contains(" -incoming defer ") && text.contains(" coracle.data=later "), "{text}");
     }
 
     #[test]

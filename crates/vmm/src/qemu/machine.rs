@@ -10,13 +10,14 @@ use transport::Kind;
 use super::command_line::{self, LINK_BUS, LINK_CHARDEV, LINK_DEVICE, LINK_DRIVER};
 use super::control::{CommandError, Control};
 use super::link;
+use super::saved;
 use super::shares;
 use super::sockets::Sockets;
 use super::sys;
 use crate::process::{self, Process, Signal, host_boot_id};
 use crate::{
-    AttachError, Capabilities, Machine, MachineEvent, MachineSpec, Record, RepairError, ShareError,
-    SpawnError, StopTrouble, console,
+    AttachError, Capabilities, Machine, MachineEvent, MachineSpec, Memory, Record, RepairError, SaveError,
+    ShareError, SpawnError, StopTrouble, console,
 };
 
 /// QEMU answers on QMP right after its exec, but a loaded machine may take long to get there.
@@ -131,6 +132,13 @@ impl QemuMachine {
         };
 
         sockets.make_private()?;
+        if let Memory::Copied { state, .. } = &spec.memory {
+            let went_on = tokio::select! {
+                went_on = saved::restore(&control, state) => went_on,
+                how = qemu.ended() => return Err(died(&how, &log)),
+            };
+            went_on.map_err(|detail| SpawnError::Restore { detail })?;
+        }
         // From here on the machine's own `remove` cleans up.
         nascent.record = None;
         let Some(qemu) = nascent.qemu.take() else {
@@ -294,6 +302,13 @@ impl Machine for QemuMachine {
             qmp::device_add::new(LINK_DRIVER, LINK_DEVICE.to_owned(), LINK_BUS.to_owned(), properties);
         self.run("device_add", device).await?;
         Ok(())
+    }
+
+    async fn save(&mut self, state: &Path) -> Result<(), SaveError> {
+        let Some(control) = &self.control else {
+            return Err(SaveError::Failed("no control connection".into()));
+        };
+        saved::save(control, state).await.map_err(SaveError::Failed)
     }
 
     async fn share(&mut self, folder: &Path, read_only: bool) -> Result<String, ShareError> {

@@ -12,6 +12,7 @@ mod control;
 mod link;
 mod machine;
 mod probe;
+mod saved;
 mod shares;
 mod sockets;
 mod sys;
@@ -49,7 +50,7 @@ impl Qemu {
         Self {
             run_dir: config.run_dir.clone(),
             libexec: config.libexec.clone(),
-            probe: Probe::new(config.qemu.clone(), config.run_dir.join("qemu.json")),
+            probe: Probe::new(config.qemu.clone(), config.known_dir.join("qemu.json")),
             serial: Mutex::new(None),
         }
     }
