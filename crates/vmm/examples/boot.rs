@@ -2,9 +2,11 @@
 //!
 //! Verbs, one after the other: `start`, `stop`, `restart`, `info`, `reprobe`, `doctor`, `follow SECONDS` (prints every
 //! change of state for so long), `leave` (ends at once, as a crash would, and leaves the VM running).
+//! `CORACLE_COPIES=1`: 256 MiB and one processor, and from the second start on as a copy of a saved guest.
 //! `CORACLE_TRANSPORT` and `CORACLE_ACCELERATOR` choose; `RUST_LOG` as usual.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -19,6 +21,12 @@ async fn main() -> anyhow::Result<()> {
     let mut config = VmConfig::below(&home, assets, libexec);
     config.transport = choice("CORACLE_TRANSPORT")?;
     config.accelerator = choice("CORACLE_ACCELERATOR")?;
+    if std::env::var_os("CORACLE_COPIES").is_some() {
+        let templates = vmm::Templates::new(home.join("run/templates"));
+        (config.memory_mib, config.cpus) = (256, 1);
+        (config.transport, config.templates) =
+            (Choice::Named(transport::Kind::Serial), Some(Arc::new(templates)));
+    }
     let vm = Vm::new(config);
 
     let began = Instant::now();
