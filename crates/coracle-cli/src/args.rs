@@ -30,6 +30,10 @@ pub(crate) enum Verb {
     Rm(Rm),
     /// Download an image
     Pull(Pull),
+    /// Upload an image
+    Push(Push),
+    /// Look for images at Docker Hub or another registry
+    Search(Search),
     /// List images
     Images(Images),
     /// Start, stop or look at the virtual machine
@@ -203,6 +207,30 @@ pub(crate) struct Pull {
     pub(crate) quiet: bool,
     /// The image
     pub(crate) image: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Push {
+    /// All tags of the repository
+    #[arg(short, long)]
+    pub(crate) all_tags: bool,
+    /// Print nothing but the image's name
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// The image
+    pub(crate) image: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Search {
+    /// Keep those that match: is-official=true, stars=N
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub(crate) filter: Vec<String>,
+    /// At most so many, 1 to 100
+    #[arg(long)]
+    pub(crate) limit: Option<i32>,
+    /// Words, with a registry in front unless it is Docker Hub
+    pub(crate) term: String,
 }
 
 #[derive(Debug, Args)]

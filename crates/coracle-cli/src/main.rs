@@ -50,5 +50,7 @@ async fn run(arguments: Arguments) -> Result<Exit, exit::Failure> {
         Verb::Rm(rm) => command::containers::remove(rm, out).await,
         Verb::Images(images) => command::images::list(images, out).await,
         Verb::Pull(pull) => command::images::pull(pull, out).await,
+        Verb::Push(push) => command::push::run(push, out).await,
+        Verb::Search(search) => command::search::run(search, out).await,
     }
 }
