@@ -1,11 +1,11 @@
 //! A coracled of its own, in a folder of its own, and the docker client on it.
 
 use super::processes::{self, Owned};
-use super::{http, wait};
+use super::{http, monitor, wait};
 use crate::tree::Tree;
 use crate::{process, tools};
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -26,6 +26,10 @@ impl Host {
         // Sockets' paths must be short.
         let home = tempfile::Builder::new().prefix("cb-").tempdir()?;
         let log = std::fs::File::create(home.path().join("stderr.log"))?;
+        let shared = home.path().join("shared");
+        std::fs::create_dir(&shared)?;
+        let settings = json!({ "qemu": monitor::write_program(home.path())?, "file_sharing": [shared] });
+        std::fs::write(home.path().join("settings.json"), settings.to_string())?;
         let program = tree.target("release/coracled");
         let service = Command::new(&program)
             .env("CORACLE_HOME", home.path())
@@ -45,6 +49,11 @@ impl Host {
     /// The state folder.
     pub(super) fn home(&self) -> &Path {
         self.home.path()
+    }
+
+    /// The folder that containers may mount.
+    pub(super) fn shared(&self) -> PathBuf {
+        self.home().join("shared")
     }
 
     /// coracled's process.

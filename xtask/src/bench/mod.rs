@@ -6,10 +6,12 @@
 mod boot;
 mod containers;
 mod files;
+mod folders;
 mod host;
 mod http;
 mod load;
 mod memory;
+mod monitor;
 mod processes;
 mod pull;
 mod registry;
@@ -54,6 +56,9 @@ enum What {
     AgentSize,
     List,
     LogMemory,
+    FolderRead,
+    FolderWrite,
+    FolderFiles,
 }
 
 impl Options {
@@ -135,6 +140,12 @@ fn measure(tree: &Tree, host: &Host, options: &Options) -> Result<Vec<Row>> {
         let [list, memory] = step("Listing while a log flows", || load::rows(host))?;
         rows.extend(options.wants(What::List).then_some(list));
         rows.extend(options.wants(What::LogMemory).then_some(memory));
+    }
+    if [What::FolderRead, What::FolderWrite, What::FolderFiles].iter().any(|row| options.wants(*row)) {
+        let [read, write, files] = folders::rows(tree, host, rounds)?;
+        rows.extend(options.wants(What::FolderRead).then_some(read));
+        rows.extend(options.wants(What::FolderWrite).then_some(write));
+        rows.extend(options.wants(What::FolderFiles).then_some(files));
     }
     rows.extend(guest);
     if options.wants(What::AgentSize) {
