@@ -27,6 +27,9 @@ const TEST: [Tool; 2] = [
 /// The suite whose docker client is new enough, with what it needs to run on Debian 12.
 const DOCKER_SUITE: &str = "forky";
 const DOCKER_PACKAGE: &str = "docker-cli";
+/// Unpacked, not installed: installed it would serve on this machine.
+const NGINX_SUITE: &str = "bookworm";
+const NGINX_PACKAGE: &str = "nginx";
 /// The oldest docker client that speaks a version of the API that coracled answers (1.44). Debian 12 has 20.
 const OLDEST_DOCKER: u32 = 25;
 
@@ -60,7 +63,13 @@ pub(crate) fn for_tests(tree: &Tree) -> Result<()> {
 
 /// What the bench uses.
 pub(crate) fn for_bench(tree: &Tree) -> Result<()> {
-    docker(tree)
+    docker(tree)?;
+    nginx(tree).map(drop)
+}
+
+/// nginx, the server that published ports are measured with.
+pub(crate) fn nginx(tree: &Tree) -> Result<PathBuf> {
+    Ok(unpacked(tree, NGINX_SUITE, NGINX_PACKAGE, "nginx")?.join("usr/sbin/nginx"))
 }
 
 /// Folders that the tests' PATH must begin with.
@@ -93,19 +102,25 @@ fn installed(record: &str, tool: &Tool) -> bool {
 }
 
 fn docker(tree: &Tree) -> Result<()> {
-    let place = tree.target("tools/docker");
-    if docker_is_there() || place.join("usr/bin/docker").exists() {
-        return Ok(());
+    if docker_is_there() { Ok(()) } else { unpacked(tree, DOCKER_SUITE, DOCKER_PACKAGE, "docker").map(drop) }
+}
+
+/// The folder below `target/tools` with a Debian package's files.
+fn unpacked(tree: &Tree, suite: &str, package: &str, name: &str) -> Result<PathBuf> {
+    let place = tree.target("tools").join(name);
+    if place.exists() {
+        return Ok(place);
     }
-    step("Downloading a docker client", || {
-        let archive = Archive::open(tree, DOCKER_SUITE, &[DOCKER_SUITE], Installed::Nothing)?;
+    step(&format!("Downloading Debian's {package}"), || {
+        let archive = Archive::open(tree, suite, &[suite], Installed::Nothing)?;
         let debs = tree.target("apt").join("debs");
         std::fs::create_dir_all(&debs)?;
-        let deb = archive.download(DOCKER_PACKAGE, &debs)?;
+        let deb = archive.download(package, &debs)?;
         let fresh = tempfile::tempdir_in(tree.target("tools"))?;
         apt::unpack(&debs.join(&deb.file), fresh.path())?;
         Ok(std::fs::rename(fresh.keep(), &place)?)
-    })
+    })?;
+    Ok(place)
 }
 
 /// Whether one of a fitting version is in PATH.

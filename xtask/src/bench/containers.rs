@@ -123,9 +123,7 @@ fn make_image(tree: &Tree, work: &Path) -> Result<()> {
         std::fs::create_dir_all(root.join(folder))?;
     }
     for file in with_libraries(&["crun", "bash"])? {
-        let inside = root.join(file.strip_prefix("/")?);
-        std::fs::create_dir_all(inside.parent().context("a file has a folder")?)?;
-        std::fs::copy(&file, &inside).with_context(|| format!("cannot copy {}", file.display()))?;
+        place(&file, &root, &file)?;
     }
     std::fs::write(root.join("crun.sh"), SCRIPT)?;
     unpack_bundled(&tree.target("vm-image/hello.tar"), &work.join("hello"), &root.join("bundle/rootfs"))?;
@@ -136,23 +134,40 @@ fn make_image(tree: &Tree, work: &Path) -> Result<()> {
     config["process"]["args"] = json!(["true"]);
     std::fs::write(&spec, config.to_string())?;
 
+    let config = json!({ "Env": ["PATH=/usr/bin:/bin"], "Cmd": ["bash", "/crun.sh"] });
+    write_image(&root, &config, work)
+}
+
+/// Copies a file of this machine into an image's root, there under a path of its own.
+pub(super) fn place(file: &Path, root: &Path, at: &Path) -> Result<()> {
+    let inside = root.join(at.strip_prefix("/")?);
+    std::fs::create_dir_all(inside.parent().context("a file has a folder")?)?;
+    std::fs::copy(file, &inside).map(drop).with_context(|| format!("cannot copy {}", file.display()))
+}
+
+/// A root folder as the one layer of an image's OCI layout.
+pub(super) fn write_image(root: &Path, config: &serde_json::Value, work: &Path) -> Result<()> {
     let tar = work.join("layer.tar");
     let owner = ["--owner=0", "--group=0", "--numeric-owner"];
-    process::output(Command::new("tar").args(owner).arg("-cf").arg(&tar).arg("-C").arg(&root).arg("."))?;
-    let config = json!({ "Env": ["PATH=/usr/bin:/bin"], "Cmd": ["bash", "/crun.sh"] });
-    registry::write_layout(&tar, &config, &work.join("layout")).map(drop)
+    process::output(Command::new("tar").args(owner).arg("-cf").arg(&tar).arg("-C").arg(root).arg("."))?;
+    registry::write_layout(&tar, config, &work.join("layout")).map(drop)
 }
 
 /// These programs and what they load, each at the path by which it is asked for.
-fn with_libraries(programs: &[&str]) -> Result<BTreeSet<PathBuf>> {
+pub(super) fn with_libraries(programs: &[&str]) -> Result<BTreeSet<PathBuf>> {
     let mut files = BTreeSet::new();
     for program in programs {
         let path = process::in_path(program).with_context(|| format!("{program} is missing"))?;
-        let list = process::text(Command::new("ldd").arg(&path))?;
-        files.extend(list.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from));
+        files.extend(libraries(&path)?);
         files.insert(path);
     }
     Ok(files)
+}
+
+/// What a program of this machine loads.
+pub(super) fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
+    let list = process::text(Command::new("ldd").arg(program))?;
+    Ok(list.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect())
 }
 
 /// Unpacks the layers of an OCI layout in a tar file, the lowest first.

@@ -12,6 +12,7 @@ mod http;
 mod load;
 mod memory;
 mod monitor;
+mod ports;
 mod processes;
 mod pull;
 mod registry;
@@ -53,6 +54,8 @@ enum What {
     Pull,
     ServiceMemory,
     GuestMemory,
+    PortRequests,
+    PortBytes,
     AgentSize,
     List,
     LogMemory,
@@ -146,6 +149,11 @@ fn measure(tree: &Tree, host: &Host, options: &Options) -> Result<Vec<Row>> {
         rows.extend(options.wants(What::FolderRead).then_some(read));
         rows.extend(options.wants(What::FolderWrite).then_some(write));
         rows.extend(options.wants(What::FolderFiles).then_some(files));
+    }
+    if options.wants(What::PortRequests) || options.wants(What::PortBytes) {
+        let [requests, bytes] = ports::rows(tree, host, rounds)?;
+        rows.extend(options.wants(What::PortRequests).then_some(requests));
+        rows.extend(options.wants(What::PortBytes).then_some(bytes));
     }
     rows.extend(guest);
     if options.wants(What::AgentSize) {

@@ -9,6 +9,10 @@ pub(super) enum Unit {
     Seconds,
     /// Bytes, shown as MiB.
     Bytes,
+    /// So many each second.
+    Rate,
+    /// Bytes each second, shown as MB.
+    ByteRate,
 }
 
 impl Unit {
@@ -17,6 +21,8 @@ impl Unit {
             Self::Seconds if value < 1.0 => format!("{:.0} ms", value * 1_000.0),
             Self::Seconds => format!("{value:.2} s"),
             Self::Bytes => format!("{:.1} MiB", value / f64::from(1 << 20)),
+            Self::Rate => format!("{value:.0}/s"),
+            Self::ByteRate => format!("{:.1} MB/s", value / 1e6),
         }
     }
 
@@ -24,6 +30,8 @@ impl Unit {
         match self {
             Self::Seconds => "seconds",
             Self::Bytes => "bytes",
+            Self::Rate => "per second",
+            Self::ByteRate => "bytes per second",
         }
     }
 }
@@ -63,7 +71,7 @@ impl Series {
         self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max)
     }
 
-    fn shown(&self, unit: Unit) -> String {
+    pub(super) fn shown(&self, unit: Unit) -> String {
         let median = unit.shown(self.median());
         if self.0.len() < 2 {
             return median;
@@ -81,6 +89,8 @@ impl Series {
 pub(super) enum Bar {
     /// A reference of the same run, and how many times of it are allowed.
     Ratio { reference: Series, most: f64 },
+    /// A reference of the same run, and how many times of it are wanted.
+    AtLeast { reference: Series, least: f64 },
     /// So much in the row's own unit.
     Most(f64),
 }
@@ -105,7 +115,9 @@ pub(super) struct Row {
 impl Row {
     fn ratio(&self) -> Option<f64> {
         match &self.bar {
-            Bar::Ratio { reference, .. } => Some(self.ours.median() / reference.median()),
+            Bar::Ratio { reference, .. } | Bar::AtLeast { reference, .. } => {
+                Some(self.ours.median() / reference.median())
+            }
             Bar::Most(_) => None,
         }
     }
@@ -114,6 +126,7 @@ impl Row {
     pub(super) fn is_met(&self) -> bool {
         match &self.bar {
             Bar::Ratio { most, .. } => self.ratio().is_some_and(|ratio| ratio <= *most),
+            Bar::AtLeast { least, .. } => self.ratio().is_some_and(|ratio| ratio >= *least),
             Bar::Most(most) => self.ours.median() <= *most,
         }
     }
@@ -121,17 +134,24 @@ impl Row {
     fn cells(&self) -> [String; 6] {
         let (reference, bar) = match &self.bar {
             Bar::Ratio { reference, most } => (reference.shown(self.unit), format!("{most} x")),
+            Bar::AtLeast { reference, least } => (reference.shown(self.unit), format!("at least {least} x")),
             Bar::Most(most) => (String::new(), self.unit.shown(*most)),
         };
         let ratio = self.ratio().map(|ratio| format!("{ratio:.2} x")).unwrap_or_default();
-        let verdict = if self.is_met() { "ok" } else { "over" };
+        let verdict = match &self.bar {
+            _ if self.is_met() => "ok",
+            Bar::AtLeast { .. } => "under",
+            Bar::Ratio { .. } | Bar::Most(_) => "over",
+        };
         [self.what.clone(), self.ours.shown(self.unit), reference, ratio, bar, verdict.to_owned()]
     }
 
     /// Everything, for machines.
     pub(super) fn json(&self) -> Value {
         let (reference, bar) = match &self.bar {
-            Bar::Ratio { reference, most } => (reference.json(), *most),
+            Bar::Ratio { reference, most: bar } | Bar::AtLeast { reference, least: bar } => {
+                (reference.json(), *bar)
+            }
             Bar::Most(most) => (Value::Null, *most),
         };
         json!({
@@ -202,6 +222,9 @@ mod tests {
         assert!(!row(&[3.1], ratio(1.5)).is_met());
         assert!(row(&[3.0], Bar::Most(3.0)).is_met());
         assert!(!row(&[], Bar::Most(3.0)).is_met());
+        let wanted = |least| Bar::AtLeast { reference: series(&[2.0]), least };
+        assert!(row(&[3.0], wanted(1.5)).is_met());
+        assert!(!row(&[2.9], wanted(1.5)).is_met());
     }
 
     #[test]
