@@ -3,6 +3,7 @@ mod generated;
 mod image;
 mod nasty;
 mod overlay;
+mod walked;
 
 use std::collections::BTreeMap;
 
