@@ -16,17 +16,21 @@
 //!
 //! Must not know: containers, Docker's HTTP, the VM, where the state folder is.
 
+pub mod browse;
+mod archive;
+mod accounts;
 mod catalog;
 mod commit;
 mod content;
 pub mod erofs;
 mod error;
+pub mod fsck;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod image;
-mod import;
 mod layer;
 pub mod layer_disk;
+mod manifest_of;
 mod platform;
 mod progress;
 mod pull;
@@ -36,15 +40,19 @@ mod report;
 mod settings;
 mod store;
 pub mod tar;
+mod url;
 mod works;
 
+pub use archive::{LoadError, Loaded, SaveError, Saving};
 pub use commit::{CommitError, Step};
 pub use error::{Conflict, LayerError, LookupError, PullError, RemoveError, StorageError, TagError};
 pub use image::{HistoryEntry, Image, Layer};
+pub use layer::ArriveError;
 pub use layer_disk::Extent;
 pub use platform::{Platform, PlatformError};
 pub use progress::{Progress, ProgressDetail};
-pub use registry::Credentials;
+pub use registry::{Credentials, KeychainError, LoginError};
 pub use remove::{InUse, Removed};
-pub use settings::{Mirror, RegistrySettings};
+pub use settings::{Mirror, ProxySettings, RegistrySettings};
 pub use store::Store;
+pub use url::{UrlError, open_url};
