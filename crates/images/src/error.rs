@@ -7,6 +7,7 @@ use std::sync::Arc;
 use types::{Digest, Reference, ReferenceError};
 
 use crate::Platform;
+use crate::layer_disk::WriteError;
 
 /// Why a pull ended without an image.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -28,6 +29,31 @@ pub enum PullError {
     /// The registry has no such repository.
     #[error("repository {0} not found: name unknown: repository name not known to registry")]
     RepositoryUnknown(String),
+    /// The registry does not take who is asking; Docker's words.
+    #[error("{request}: unauthorized: {detail}")]
+    Unauthorized {
+        /// `Get "address"`.
+        request: String,
+        /// The registry's words.
+        detail: String,
+    },
+    /// The registry wants a name and a password, and none are known; Docker's words.
+    #[error("{request}: no basic auth credentials")]
+    NoBasicCredentials {
+        /// `Get "address"`.
+        request: String,
+    },
+    /// The registry has had enough of us for now (429); Docker's words.
+    #[error("toomanyrequests: {0}")]
+    TooManyRequests(String),
+    /// A registry's folder of certificates.
+    #[error("{}: {detail}", path.display())]
+    Certificates {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// No answer.
     #[error("registry {host} cannot be reached: {cause}")]
     Unreachable {
@@ -204,6 +230,19 @@ pub enum StorageError {
         /// The database's reason.
         source: Box<redb::Error>,
     },
+    /// A newer version has written the database.
+    #[error(
+        "database {}: its format is version {found:?}, this version of Coracle reads {supported:?}: install a newer one",
+        path.display()
+    )]
+    Version {
+        /// The database's file.
+        path: PathBuf,
+        /// What is written there.
+        found: String,
+        /// What this version reads.
+        supported: &'static str,
+    },
     /// A record that this version does not read.
     #[error("database {}: record {key:?} is unreadable: {source}", path.display())]
     Record {
@@ -319,6 +358,17 @@ impl From<StorageError> for PullError {
     }
 }
 
+impl From<WriteError> for StorageError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::NoSpace { path } | WriteError::Full { path, .. } => {
+                Self::File { path, source: io::ErrorKind::StorageFull.into() }
+            }
+            WriteError::Io { path, source } => Self::File { path, source },
+        }
+    }
+}
+
 impl From<Arc<LayerError>> for PullError {
     fn from(error: Arc<LayerError>) -> Self {
         match *error {
@@ -329,9 +379,37 @@ impl From<Arc<LayerError>> for PullError {
 }
 
 impl StorageError {
+    /// The file that could not grow, when a full disk is the reason.
+    #[must_use]
+    pub(crate) fn full(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::File { path, source } if is_full(source) => Some(path),
+            Self::Database { path, source } => match &**source {
+                redb::Error::Io(source) if is_full(source) => Some(path),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// For `map_err` on what touches `path`.
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         |source| Self::File { path, source }
     }
+}
+
+impl LayerError {
+    /// What the host's disk failed at, for the layer of this blob.
+    pub(crate) fn stored(digest: Digest, error: StorageError) -> Self {
+        match error.full() {
+            Some(path) => Self::DiskFull { digest, path: path.to_owned() },
+            None => Self::Storage(error),
+        }
+    }
+}
+
+/// Whether the file system or the user's share of it is full.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

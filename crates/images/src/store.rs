@@ -10,10 +10,9 @@ use tokio_util::task::TaskTracker;
 use types::{Digest, Reference};
 
 use crate::catalog::{ImageRecord, LayerState, Snapshot};
-use crate::import::{self, Unpacked};
 use crate::layer::Jobs;
 use crate::pull::{self, Request, Source};
-use crate::registry::{Clients, Session};
+use crate::registry::{Access, Registries};
 use crate::remove::{InUse, Removed};
 use crate::report::Reporter;
 use crate::works::Works;
@@ -30,13 +29,10 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     works: Arc<Works>,
-    settings: RegistrySettings,
-    clients: Arc<Clients>,
+    registries: Registries,
     jobs: Jobs,
     tracker: TaskTracker,
     closing: CancellationToken,
-    /// One import at a time: two of one archive would clear away each other's partial files.
-    importing: tokio::sync::Mutex<()>,
 }
 
 /// What a user's name led to.
@@ -69,15 +65,15 @@ impl Store {
         let works = Arc::new(blocking(move || Works::open(&images, &database)).await?);
         let tracker = TaskTracker::new();
         let jobs = Jobs::new(tracker.clone());
-        let (clients, closing) = (Arc::default(), CancellationToken::new());
-        let importing = tokio::sync::Mutex::default();
-        let inner = Inner { works, settings, clients, jobs, tracker, closing, importing };
+        let (registries, closing) = (Registries::new(settings), CancellationToken::new());
+        let inner = Inner { works, registries, jobs, tracker, closing };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Pulls an image: answers when a container can start from it. `platform` is the guest's own
-    /// unless said otherwise. Where the registry asks who is asking, `credentials` answer. A watcher that does not take messages from `progress` misses some; the
-    /// pull goes on. Dropping the future cancels the pull.
+    /// unless said otherwise. Where the registry asks who is asking, `credentials` answer. A watcher that
+    /// does not take messages from `progress` misses some; the pull goes on. Dropping the future cancels
+    /// the pull.
     ///
     /// # Errors
     /// [`PullError`]; nothing of the image exists then, but partial downloads for the next attempt.
@@ -89,8 +85,7 @@ impl Store {
         progress: mpsc::Sender<Progress>,
         cancel: CancellationToken,
     ) -> Result<Image, PullError> {
-        let inner = &self.inner;
-        let session = Session::new(reference, &inner.settings, Arc::clone(&inner.clients), credentials);
+        let session = self.session(reference, &credentials, Access::Pull);
         let request = Request {
             source: Source::Registry(Arc::new(session)),
             selector: reference.selector().clone(),
@@ -186,28 +181,20 @@ impl Store {
         blocking(move || works.freed(&diff_ids)).await
     }
 
-    /// Takes in every image of a tar of an OCI image-layout, and answers the first.
-    ///
-    /// # Errors
-    /// [`PullError`], as if the archive were a registry.
-    pub async fn import_oci_layout(&self, archive: &Path) -> Result<Image, PullError> {
-        let _turn = self.inner.importing.lock().await;
-        let (works, archive) = (self.works(), archive.to_owned());
-        let Unpacked { requests, blobs: _leftovers } =
-            blocking(move || import::unpack(&works, &archive)).await?;
-        let mut first = None;
-        for request in requests {
-            let image = self.run(request, Reporter::new(None), &CancellationToken::new()).await?;
-            first.get_or_insert(image);
-        }
-        first.ok_or(PullError::Cancelled)
-    }
-
     /// Cancels running downloads and waits for them. The store must not be used afterwards.
     pub async fn close(&self) {
         self.inner.closing.cancel();
         self.inner.tracker.close();
         self.inner.tracker.wait().await;
+    }
+
+    /// Cancelled when the store is to close.
+    pub(crate) fn closing(&self) -> CancellationToken {
+        self.inner.closing.clone()
+    }
+
+    pub(crate) fn registries(&self) -> &Registries {
+        &self.inner.registries
     }
 
     pub(crate) fn works(&self) -> Arc<Works> {

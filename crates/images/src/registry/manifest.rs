@@ -11,6 +11,14 @@ pub(crate) const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
      application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.v2+json";
 
+/// The kinds of documents that [`ACCEPT`] asks for.
+const KNOWN: [&str; 4] = [
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+];
+
 /// Points at content (`descriptor.md`).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -19,18 +27,23 @@ pub(crate) struct Descriptor {
     pub(crate) media_type: String,
     pub(crate) digest: Digest,
     pub(crate) size: u64,
-    platform: Option<DescribedPlatform>,
+    pub(crate) platform: Option<DescribedPlatform>,
     #[serde(default)]
     pub(crate) annotations: std::collections::BTreeMap<String, String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct DescribedPlatform {
+/// What an index, or an image's configuration, says it is for (`image-index.md`, "platform").
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct DescribedPlatform {
     #[serde(default)]
-    os: String,
+    pub(crate) os: String,
     #[serde(default)]
-    architecture: String,
-    variant: Option<String>,
+    pub(crate) architecture: String,
+    pub(crate) variant: Option<String>,
+    #[serde(rename = "os.version")]
+    pub(crate) os_version: Option<String>,
+    #[serde(rename = "os.features")]
+    pub(crate) os_features: Option<Vec<String>>,
 }
 
 /// An image manifest.
@@ -72,6 +85,12 @@ impl Document {
         if raw.schema_version == 1 || raw.fs_layers.is_some() {
             return Err(PullError::Schema1(what.to_owned()));
         }
+        // What a document is must not depend on whom one asks (CVE-2021-41190).
+        if let Some(own) = raw.media_type.as_deref().filter(|own| *own != served_as)
+            && KNOWN.contains(&served_as)
+        {
+            return Err(malformed(&format!("it calls itself {own:?} and was served as {served_as:?}")));
+        }
         match (raw.manifests, raw.config, raw.layers) {
             (Some(manifests), None, None) => Ok(Self::Index(manifests)),
             (None, Some(config), Some(layers)) => {
@@ -84,7 +103,7 @@ impl Document {
                 let media_type = raw.media_type.unwrap_or_else(|| served_as.to_owned());
                 Ok(Self::Manifest(Manifest { media_type, config, layers }))
             }
-            // Index and manifest at once: which one it is must not depend on the reader (CVE-2021-41190).
+            // Nor on the reader.
             (Some(_), _, _) => Err(malformed("both an index and a manifest")),
             _ => Err(PullError::MediaType { what: what.to_owned(), media_type: served_as.to_owned() }),
         }
@@ -169,6 +188,10 @@ mod tests {
         assert!(matches!(Document::parse(one, "", "x"), Err(PullError::Schema1(_))));
         assert!(matches!(Document::parse(b"{}", "a/b", "x"), Err(PullError::MediaType { .. })));
         assert!(matches!(Document::parse(b"<html>", "", "x"), Err(PullError::Malformed { .. })));
+        let oci = format!(r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#, KNOWN[0]);
+        assert!(Document::parse(oci.as_bytes(), KNOWN[0], "x").is_ok());
+        assert!(Document::parse(oci.as_bytes(), "application/json", "x").is_ok());
+        assert!(matches!(Document::parse(oci.as_bytes(), KNOWN[2], "x"), Err(PullError::Malformed { .. })));
     }
 
     #[test]

@@ -1,28 +1,48 @@
-//! One repository during one pull.
+//! One repository during one pull or push.
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, RANGE, WWW_AUTHENTICATE};
-use reqwest::{Response, StatusCode};
-use serde::Deserialize;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use reqwest::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
+use reqwest::{Method, Response, StatusCode};
 use types::{Digest, Reference, Selector};
 
-use super::auth::{Bearer, TokenReply};
-use super::client::{Clients, cause};
+use super::answer::{self, Asked, limited};
+use super::client::cause;
 use super::endpoint::Endpoint;
-use super::manifest;
-use crate::{Credentials, PullError, RegistrySettings};
+use super::manifest::{self, Document};
+use super::registries::Present;
+use super::send::Call;
+use crate::{Credentials, PullError};
 
 /// The distribution specification lets a registry refuse more; so do we.
 pub(crate) const MANIFEST_LIMIT_BYTES: u64 = 4 << 20;
 const CONFIG_LIMIT_BYTES: u64 = 8 << 20;
-const ANSWER_LIMIT_BYTES: u64 = 1 << 20;
+
+/// What a session may do in its repository: the scope of its tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Read.
+    Pull,
+    /// Read and write.
+    Push,
+}
 
 /// Where a repository is, and what has been learnt about asking there.
 #[derive(Debug)]
 pub(crate) struct Session {
-    reference: Reference,
-    endpoints: Vec<Endpoint>,
-    clients: std::sync::Arc<Clients>,
-    credentials: Credentials,
+    pub(super) reference: Reference,
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) present: Arc<Present>,
+    pub(super) scope: String,
+    blobs: Mutex<Blobs>,
+}
+
+/// Which endpoints served a blob's bytes, and which are not to be asked for it any more.
+#[derive(Debug, Default)]
+struct Blobs {
+    served: HashMap<Digest, HashSet<usize>>,
+    distrusted: HashSet<(Digest, usize)>,
 }
 
 /// A document, as bytes.
@@ -39,6 +59,7 @@ pub(crate) struct BlobBody {
     skip: u64,
     /// Who serves it.
     pub(crate) host: String,
+    endpoint: usize,
 }
 
 impl BlobBody {
@@ -56,31 +77,14 @@ impl BlobBody {
     }
 }
 
-/// The body of an error (distribution-spec, "Error Codes").
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Errors {
-    errors: Vec<OneError>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct OneError {
-    code: String,
-    message: String,
-}
-
 /// The first endpoint's success, or the last one's failure: the registry itself is the last.
 macro_rules! first_of {
     ($session:expr, $endpoint:ident => $ask:expr) => {{
         let mut last = PullError::Cancelled;
-        for $endpoint in &$session.endpoints {
+        for $endpoint in $session.endpoints.iter().filter(|endpoint| !endpoint.is_down()) {
             match $ask.await {
                 Ok(value) => return Ok(value),
-                Err(error) => {
-                    tracing::debug!(%error, host = $endpoint.host, "this endpoint did not serve it");
-                    last = error;
-                }
+                Err(error) => last = $session.next_one($endpoint, error),
             }
         }
         Err(last)
@@ -90,17 +94,55 @@ macro_rules! first_of {
 impl Session {
     pub(crate) fn new(
         reference: &Reference,
-        settings: &RegistrySettings,
-        clients: std::sync::Arc<Clients>,
-        credentials: Credentials,
+        present: Arc<Present>,
+        credentials: &Credentials,
+        access: Access,
     ) -> Self {
-        let endpoints = Endpoint::of(reference.registry(), settings);
-        Self { reference: reference.clone(), endpoints, clients, credentials }
+        let endpoints = Endpoint::of(reference.registry(), &present.settings, credentials);
+        let actions = match access {
+            Access::Pull => "pull",
+            Access::Push => "pull,push",
+        };
+        let scope = format!("repository:{}:{actions}", reference.repository());
+        Self { reference: reference.clone(), endpoints, present, scope, blobs: Mutex::default() }
     }
 
     /// Whom people know as the one who is asked.
     pub(crate) fn host(&self) -> String {
         self.endpoints.last().map_or_else(String::new, |endpoint| endpoint.host.clone())
+    }
+
+    fn next_one(&self, endpoint: &Endpoint, error: PullError) -> PullError {
+        tracing::debug!(%error, host = endpoint.host, "this endpoint did not serve it");
+        if matches!(error, PullError::Unreachable { .. }) {
+            endpoint.set_down();
+        }
+        error
+    }
+
+    /// Docker's error for an answer of [`Session::send`] that is no success. `what` was asked for.
+    pub(crate) async fn refusal(&self, response: Response, what: &str) -> PullError {
+        self.refusal_of(&self.host(), response, what).await
+    }
+
+    async fn refusal_of(&self, host: &str, response: Response, what: &str) -> PullError {
+        let (name, reference) = (&self.reference.familiar_name(), &self.reference.familiar());
+        answer::refusal(response, Asked { host, what, name, reference }).await
+    }
+
+    /// `GET` of a path below the repository, at an endpoint that may be a mirror.
+    async fn get(
+        &self,
+        endpoint: &Endpoint,
+        path: String,
+        headers: HeaderMap,
+        what: &str,
+    ) -> Result<Response, PullError> {
+        let response = self.ask(endpoint, &Call::new(Method::GET, path).headers(headers)).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(self.refusal_of(&endpoint.host, response, what).await)
     }
 
     /// A manifest or index, verified where it was asked for by digest.
@@ -113,14 +155,17 @@ impl Session {
             Selector::Tag(tag) => (tag.clone(), "manifest".to_owned()),
             Selector::Digest(digest) => (digest.to_string(), format!("manifest {digest}")),
         };
-        let response = self.get(endpoint, &format!("manifests/{name}"), Some(manifest::ACCEPT), 0).await?;
-        let response = self.accepted(endpoint, response, &what).await?;
+        let accept = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(manifest::ACCEPT))]);
+        let response = self.get(endpoint, format!("manifests/{name}"), accept, &what).await?;
         let header = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
         let media_type = header.split(';').next().unwrap_or("").trim().to_owned();
         let bytes = limited(response, &what, MANIFEST_LIMIT_BYTES, &endpoint.host).await?;
         let digest = Digest::of(&bytes);
         if let Selector::Digest(expected) = selector {
             verified(&what, *expected, digest)?;
+        } else if endpoint.mirror {
+            // Of a tag's document nothing else tells that it is rubbish.
+            Document::parse(&bytes, &media_type, &what)?;
         }
         Ok(Fetched { bytes, media_type, digest })
     }
@@ -132,8 +177,7 @@ impl Session {
 
     async fn config_at(&self, endpoint: &Endpoint, digest: Digest) -> Result<Vec<u8>, PullError> {
         let what = format!("image configuration {digest}");
-        let response = self.get(endpoint, &format!("blobs/{digest}"), None, 0).await?;
-        let response = self.accepted(endpoint, response, &what).await?;
+        let response = self.get(endpoint, format!("blobs/{digest}"), HeaderMap::new(), &what).await?;
         let bytes = limited(response, &what, CONFIG_LIMIT_BYTES, &endpoint.host).await?;
         verified(&what, digest, Digest::of(&bytes))?;
         Ok(bytes)
@@ -141,143 +185,63 @@ impl Session {
 
     /// A blob from byte `offset` on, unverified.
     pub(crate) async fn blob(&self, digest: Digest, offset: u64) -> Result<BlobBody, PullError> {
-        first_of!(self, endpoint => self.blob_at(endpoint, digest, offset))
+        let mut last = PullError::Cancelled;
+        for (index, endpoint) in self.endpoints.iter().enumerate() {
+            if endpoint.is_down() || self.blobs().distrusted.contains(&(digest, index)) {
+                continue;
+            }
+            match self.blob_at(endpoint, index, digest, offset).await {
+                Ok(body) => {
+                    self.blobs().served.entry(digest).or_default().insert(index);
+                    return Ok(body);
+                }
+                Err(error) => last = self.next_one(endpoint, error),
+            }
+        }
+        Err(last)
     }
 
-    async fn blob_at(&self, endpoint: &Endpoint, digest: Digest, offset: u64) -> Result<BlobBody, PullError> {
+    async fn blob_at(
+        &self,
+        endpoint: &Endpoint,
+        index: usize,
+        digest: Digest,
+        offset: u64,
+    ) -> Result<BlobBody, PullError> {
         let what = format!("blob {digest}");
-        let response = self.get(endpoint, &format!("blobs/{digest}"), None, offset).await?;
-        let response = self.accepted(endpoint, response, &what).await?;
+        let range = (offset > 0).then(|| HeaderValue::try_from(format!("bytes={offset}-")).ok()).flatten();
+        let headers = range.into_iter().map(|value| (RANGE, value)).collect();
+        let response = self.get(endpoint, format!("blobs/{digest}"), headers, &what).await?;
         let partial = response.status() == StatusCode::PARTIAL_CONTENT;
         if partial && range_start(&response) != Some(offset) {
             let detail = format!("a range that does not begin at byte {offset}");
             return Err(PullError::Malformed { what, detail });
         }
         let skip = if partial { 0 } else { offset };
-        Ok(BlobBody { response, skip, host: endpoint.host.clone() })
+        Ok(BlobBody { response, skip, host: endpoint.host.clone(), endpoint: index })
     }
 
-    /// One GET below the repository, answered with a token when the registry asks for one.
-    async fn get(
-        &self,
-        endpoint: &Endpoint,
-        path: &str,
-        accept: Option<&str>,
-        offset: u64,
-    ) -> Result<Response, PullError> {
-        let response = self.send(endpoint, path, accept, offset).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
-            return Ok(response);
-        }
-        let header = response.headers().get(WWW_AUTHENTICATE).and_then(|v| v.to_str().ok()).unwrap_or("");
-        let Some(challenge) = Bearer::parse(header) else {
-            if header.is_empty() || header.to_ascii_lowercase().starts_with("basic") {
-                return Ok(response);
-            }
-            let (host, challenge) = (endpoint.host.clone(), header.to_owned());
-            return Err(PullError::Challenge { host, challenge });
-        };
-        endpoint.set_token(self.token(endpoint, &challenge).await?);
-        self.send(endpoint, path, accept, offset).await
+    fn blobs(&self) -> std::sync::MutexGuard<'_, Blobs> {
+        self.blobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn send(
-        &self,
-        endpoint: &Endpoint,
-        path: &str,
-        accept: Option<&str>,
-        offset: u64,
-    ) -> Result<Response, PullError> {
-        let client = self.clients.get(endpoint.trust, &endpoint.host)?;
-        let mut last = String::new();
-        for (index, base) in endpoint.bases() {
-            let mut request = client.get(format!("{base}/v2/{}/{path}", self.reference.repository()));
-            if let Some(accept) = accept {
-                request = request.header(ACCEPT, accept);
-            }
-            if let Some(token) = endpoint.token() {
-                request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-            }
-            if offset > 0 {
-                request = request.header(RANGE, format!("bytes={offset}-"));
-            }
-            match request.send().await {
-                Ok(response) => {
-                    endpoint.answered(index);
-                    return Ok(response);
-                }
-                Err(error) => last = cause(error),
-            }
-        }
-        Err(PullError::Unreachable { host: endpoint.host.clone(), cause: last })
+    /// The one who serves `body` does so badly: the next one is asked for the rest. False when there is
+    /// no next one.
+    pub(crate) fn pass_over(&self, digest: Digest, body: &BlobBody) -> bool {
+        let mirror = self.endpoints.get(body.endpoint).is_some_and(|endpoint| endpoint.mirror);
+        mirror && self.blobs().distrusted.insert((digest, body.endpoint))
     }
 
-    async fn token(&self, endpoint: &Endpoint, challenge: &Bearer) -> Result<String, PullError> {
-        let unreachable = |cause| PullError::Unreachable { host: endpoint.host.clone(), cause };
-        let mut url = reqwest::Url::parse(&challenge.realm).map_err(|error| {
-            unreachable(format!("its authentication realm {:?} is no address: {error}", challenge.realm))
-        })?;
-        {
-            let mut query = url.query_pairs_mut();
-            if let Some(service) = &challenge.service {
-                query.append_pair("service", service);
-            }
-            let own = format!("repository:{}:pull", self.reference.repository());
-            query.append_pair("scope", challenge.scope.as_deref().unwrap_or(&own));
-        }
-        let host = url.host_str().unwrap_or(&endpoint.host).to_owned();
-        let client = self.clients.get(endpoint.trust, &endpoint.host)?;
-        let response = client
-            .get(url)
-            .send()
-            .await
-            .map_err(|error| PullError::Unreachable { host: host.clone(), cause: cause(error) })?;
-        let response = self.accepted(endpoint, response, "token").await?;
-        let bytes = limited(response, "token", ANSWER_LIMIT_BYTES, &host).await?;
-        let malformed = |detail: String| PullError::Malformed { what: format!("token of {host}"), detail };
-        let reply: TokenReply = serde_json::from_slice(&bytes).map_err(|e| malformed(e.to_string()))?;
-        reply.token().ok_or_else(|| malformed("it holds no token".into()))
-    }
-
-    /// Turns any answer but success into Docker's error for it.
-    async fn accepted(
-        &self,
-        endpoint: &Endpoint,
-        response: Response,
-        what: &str,
-    ) -> Result<Response, PullError> {
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
-        }
-        let body = limited(response, what, ANSWER_LIMIT_BYTES, &endpoint.host).await.unwrap_or_default();
-        let mut errors: Errors = serde_json::from_slice(&body).unwrap_or_default();
-        let OneError { code, message } =
-            if errors.errors.is_empty() { OneError::default() } else { errors.errors.swap_remove(0) };
-        let manifest = what.starts_with("manifest");
-        Err(match (status, code.as_str()) {
-            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) | (_, "DENIED" | "UNAUTHORIZED") => {
-                let detail = if message.is_empty() {
-                    "requested access to the resource is denied".into()
-                } else {
-                    message
-                };
-                PullError::AccessDenied {
-                    name: self.reference.familiar_name(),
-                    detail: format!("denied: {detail}"),
-                }
-            }
-            (StatusCode::NOT_FOUND, "NAME_UNKNOWN") => {
-                PullError::RepositoryUnknown(self.reference.familiar_name())
-            }
-            (StatusCode::NOT_FOUND, _) if manifest => PullError::ManifestUnknown(self.reference.familiar()),
-            _ => PullError::Registry {
-                host: endpoint.host.clone(),
-                status: status.as_u16(),
-                what: what.to_owned(),
-                detail: if message.is_empty() { String::new() } else { format!(": {message}") },
-            },
-        })
+    /// The blob's bytes were not the right ones: mirrors that served some of them are not asked for it
+    /// again. False when none did.
+    pub(crate) fn distrust_mirrors(&self, digest: Digest) -> bool {
+        let mut blobs = self.blobs();
+        let served = blobs.served.remove(&digest).unwrap_or_default();
+        let mirrors = served.into_iter().filter(|index| self.endpoints[*index].mirror);
+        let mirrors: Vec<_> = mirrors.map(|index| (digest, index)).collect();
+        let any = !mirrors.is_empty();
+        blobs.distrusted.extend(mirrors);
+        any
     }
 }
 
@@ -291,24 +255,4 @@ fn verified(what: &str, expected: Digest, actual: Digest) -> Result<(), PullErro
         return Ok(());
     }
     Err(PullError::WrongDigest { what: what.to_owned(), expected, actual })
-}
-
-/// A whole body, if it is no larger than it may be.
-async fn limited(
-    mut response: Response,
-    what: &str,
-    limit_bytes: u64,
-    host: &str,
-) -> Result<Vec<u8>, PullError> {
-    let mut bytes = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if (bytes.len() + chunk.len()) as u64 > limit_bytes => {
-                return Err(PullError::TooLarge { what: what.to_owned(), limit_bytes });
-            }
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Ok(None) => return Ok(bytes),
-            Err(error) => return Err(PullError::Unreachable { host: host.to_owned(), cause: cause(error) }),
-        }
-    }
 }

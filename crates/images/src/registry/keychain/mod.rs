@@ -1,0 +1,157 @@
+//! Credentials that are stored on this machine, where docker's own client stores them too.
+//!
+//! ```text
+//! find:   config.json credHelpers[server] ─► credsStore ─► auths ─► the system's helper, if installed
+//! store:  the helper that find asks first, else config.json (0600)
+//! ```
+//!
+//! The system's keychain is reached through docker's helpers (`docker-credential-secretservice`,
+//! `-osxkeychain`, `-wincred`), which is what makes one login count for both clients.
+
+mod config;
+mod helper;
+
+use std::path::{Path, PathBuf};
+
+use super::Credentials;
+use config::Config;
+use helper::Helper;
+
+/// What the Hub is called where credentials are kept.
+pub(crate) const HUB_SERVER: &str = "https://index.docker.io/v1/";
+
+/// Why credentials were not stored or erased.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeychainError {
+    /// There is no place for them.
+    #[error("no folder for docker's config.json is known")]
+    NoFolder,
+    /// The file.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// docker's config.json.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The file is not what docker writes.
+    #[error("{}: {detail}", path.display())]
+    Malformed {
+        /// docker's config.json.
+        path: PathBuf,
+        /// What is wrong; never the file's text.
+        detail: String,
+    },
+    /// The credential helper failed.
+    #[error("{program}: {detail}")]
+    Helper {
+        /// Which helper.
+        program: String,
+        /// Its own words, or why it was not heard.
+        detail: String,
+    },
+}
+
+/// What is kept for a server: the account and its secret.
+#[derive(Clone, PartialEq, Eq)]
+struct Entry {
+    user: String,
+    secret: String,
+}
+
+impl Entry {
+    /// docker's mark for a secret that is an identity token.
+    const TOKEN: &str = "<token>";
+
+    fn credentials(self) -> Option<Credentials> {
+        if self.secret.is_empty() {
+            return None;
+        }
+        Some(if self.user == Self::TOKEN {
+            Credentials::IdentityToken(self.secret)
+        } else {
+            Credentials::Basic { user: self.user, password: self.secret }
+        })
+    }
+}
+
+/// The name under which credentials for a registry are kept.
+pub(crate) fn server_of(registry: &str) -> &str {
+    match registry {
+        "docker.io" | "index.docker.io" | "registry-1.docker.io" => HUB_SERVER,
+        other => other,
+    }
+}
+
+/// What is stored for a registry (`docker.io`, `host[:port]`). Whatever fails is logged, and then
+/// nothing is stored: the registry says what it thinks of that.
+pub(crate) async fn find(folder: Option<&Path>, registry: &str) -> Option<Credentials> {
+    let server = server_of(registry);
+    let config = match folder.map(Config::read).transpose() {
+        Ok(config) => config.unwrap_or_default(),
+        Err(error) => {
+            tracing::warn!(%error, "stored credentials are not used");
+            return None;
+        }
+    };
+    let (helper, chosen) = match config.helper_for(server) {
+        Some(name) => (Helper::named(name), true),
+        None => (folder.and_then(|_| Helper::of_the_system()), false),
+    };
+    if !chosen && let Some(entry) = config.entry(server) {
+        return entry.credentials();
+    }
+    match helper?.get(server).await {
+        Ok(Some(entry)) => entry.credentials(),
+        // As docker does: what the file says counts where the helper knows nothing.
+        Ok(None) => config.entry(server).and_then(Entry::credentials),
+        Err(error) => {
+            tracing::warn!(%error, server, "stored credentials are not used");
+            None
+        }
+    }
+}
+
+/// Stores credentials for a registry.
+pub(crate) async fn store(
+    folder: Option<&Path>,
+    registry: &str,
+    credentials: &Credentials,
+) -> Result<(), KeychainError> {
+    let (user, secret) = match credentials {
+        Credentials::Basic { user, password } => (user.clone(), password.clone()),
+        Credentials::IdentityToken(token) => (Entry::TOKEN.to_owned(), token.clone()),
+        Credentials::Anonymous | Credentials::RegistryToken(_) => return Ok(()),
+    };
+    let (server, entry) = (server_of(registry), Entry { user, secret });
+    let folder = folder.ok_or(KeychainError::NoFolder)?;
+    let mut config = Config::read(folder)?;
+    let helper = match config.helper_for(server) {
+        Some(name) => Helper::named(name),
+        None if config.is_new() => Helper::of_the_system(),
+        None => None,
+    };
+    match helper {
+        Some(helper) => {
+            helper.store(server, &entry).await?;
+            config.kept_elsewhere(server, helper.name());
+        }
+        None => config.put(server, &entry),
+    }
+    config.write()
+}
+
+/// Forgets what is stored for a registry; that there is nothing is no error.
+pub(crate) async fn erase(folder: Option<&Path>, registry: &str) -> Result<(), KeychainError> {
+    let server = server_of(registry);
+    let folder = folder.ok_or(KeychainError::NoFolder)?;
+    let mut config = Config::read(folder)?;
+    if let Some(helper) = config.helper_for(server).and_then(Helper::named) {
+        helper.erase(server).await?;
+    }
+    if config.remove(server) { config.write() } else { Ok(()) }
+}
+
+#[cfg(all(test, unix))]
+mod tests;
