@@ -8,7 +8,8 @@ use hyper::Method;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    CallError, Doctor, Endpoint, Report, StartServiceError, VmStatus,
+    FilesQuery, ImageDiff, ImageFile, ImageFiles, ImageLayers, browse::percent_encoded,
+    CallError, Doctor, Endpoint, Fsck, Report, StartServiceError, VmStatus,
     http::{self, Lines},
     service::{self, ServiceLaunch},
 };
@@ -19,6 +20,8 @@ const SHORT: Duration = Duration::from_secs(10);
 const PROBE: Duration = Duration::from_secs(60);
 /// A boot with every accelerator tried in turn.
 const BOOT: Duration = Duration::from_secs(300);
+/// What reads every byte of every image.
+const FSCK: Duration = Duration::from_secs(24 * 60 * 60);
 /// What a call may take until its head comes: a `stop` with a long grace answers after it. No more than a guard
 /// against a coracled that hangs.
 const DOCKER_SECONDS: u64 = 24 * 60 * 60;
@@ -105,6 +108,38 @@ impl Client {
     /// What is wrong with this machine, and what would help.
     pub async fn doctor(&self) -> Result<Doctor, CallError> {
         self.call(Method::GET, "/coracle/doctor", PROBE).await
+    }
+
+    /// A path in an image, and what is in it.
+    pub async fn image_files(&self, image: &str, query: &FilesQuery<'_>) -> Result<ImageFiles, CallError> {
+        self.call(Method::GET, &query.url(image, "files"), PROBE).await
+    }
+
+    /// A file's contents.
+    pub async fn image_file(&self, image: &str, query: &FilesQuery<'_>) -> Result<ImageFile, CallError> {
+        let url = query.url(image, "file");
+        Ok(ImageFile { answer: http::send(&self.endpoint.socket(), Method::GET, &url, PROBE).await? })
+    }
+
+    /// What an image's layers are and hold.
+    pub async fn image_layers(&self, image: &str) -> Result<ImageLayers, CallError> {
+        let path = format!("/coracle/images/{}/layers", percent_encoded(image.as_bytes()));
+        self.call(Method::GET, &path, PROBE).await
+    }
+
+    /// What two images differ in.
+    pub async fn image_diff(&self, a: &str, b: &str) -> Result<ImageDiff, CallError> {
+        let (a, b) = (percent_encoded(a.as_bytes()), percent_encoded(b.as_bytes()));
+        let path = format!("/coracle/images/diff?a={a}&b={b}");
+        let answer = http::send(&self.endpoint.socket(), Method::GET, &path, PROBE).await?;
+        Ok(ImageDiff { lines: answer.into_lines() })
+    }
+
+    /// Checks everything that images have on the disk; `deep` reads every byte of it.
+    pub async fn images_fsck(&self, repair: bool, deep: bool) -> Result<Fsck, CallError> {
+        let method = if repair { Method::POST } else { Method::GET };
+        let path = if deep { "/coracle/images/fsck?deep=1" } else { "/coracle/images/fsck" };
+        self.call(method, path, FSCK).await
     }
 
     /// Stops coracled and waits for its end; the VM lives on unless `stop_vm`.

@@ -124,6 +124,17 @@ impl Answer {
         CallError::Refused { status: status.as_u16(), message }
     }
 
+    /// The body's next piece; none at its end.
+    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, CallError> {
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(|source| CallError::Broken { path: self.path.clone(), source })?;
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+
     /// Reads the body line by line.
     pub(crate) fn into_lines(self) -> Lines {
         Lines { answer: self, buffer: Vec::new() }

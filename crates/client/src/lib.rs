@@ -12,18 +12,25 @@
 //!
 //! Must not know: any crate of the engine. The types below are this side's own reading of the API.
 
+mod browse;
 mod client;
 mod endpoint;
 mod error;
+mod fsck;
 mod http;
 mod report;
 mod service;
 mod vm;
 
 pub use bollard;
+pub use browse::{
+    DeviceNumber, DiffLine, Difference, FileEntry, FileType, FilesQuery, ImageDiff, ImageFile, ImageFiles,
+    ImageLayers, LayerInfo, LayerName, WastedPath,
+};
 pub use client::{Client, ContainerWait, VmWatch};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{CallError, StartServiceError};
+pub use fsck::{Fsck, FsckFinding, FsckOutcome};
 pub use report::{ContainerCounts, Doctor, Finding, Guest, ImageCounts, Level, Report, Service};
 pub use service::ServiceLaunch;
 pub use vm::VmStatus;

@@ -1,5 +1,7 @@
 //! What can be typed.
 
+use std::ffi::OsString;
+
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -34,7 +36,7 @@ pub(crate) enum Verb {
     Push(Push),
     /// Look for images at Docker Hub or another registry
     Search(Search),
-    /// List images
+    /// List images, look into them, or check what they have on the disk
     Images(Images),
     /// Start, stop or look at the virtual machine
     Vm {
@@ -234,10 +236,71 @@ pub(crate) struct Search {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Images {
     /// Print ids only
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    #[command(subcommand)]
+    pub(crate) action: Option<ImagesAction>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum ImagesAction {
+    /// List a directory of an image
+    Files(ImageFiles),
+    /// Print a file of an image
+    Cat(ImageCat),
+    /// What each layer holds, and what later layers hide
+    Layers {
+        /// The image
+        image: String,
+    },
+    /// What two images differ in
+    Diff(ImageDiff),
+    /// Check database, blobs and layers against each other; exits with 1 when there are problems
+    Fsck(Fsck),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ImageFiles {
+    /// One layer alone, counted from 0, the lowest; what it deletes is shown
+    #[arg(long, value_name = "N")]
+    pub(crate) layer: Option<usize>,
+    /// The image
+    pub(crate) image: String,
+    /// A directory, or a file
+    #[arg(default_value = "/")]
+    pub(crate) path: OsString,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ImageCat {
+    /// One layer alone, counted from 0, the lowest
+    #[arg(long, value_name = "N")]
+    pub(crate) layer: Option<usize>,
+    /// The image
+    pub(crate) image: String,
+    /// The file
+    pub(crate) path: OsString,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ImageDiff {
+    /// The image before
+    pub(crate) a: String,
+    /// The image after
+    pub(crate) b: String,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Fsck {
+    /// Repair what can be; no image is ever removed
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Read every blob and every layer, too
+    #[arg(long)]
+    pub(crate) deep: bool,
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]

@@ -14,7 +14,7 @@ mod terminal;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use args::{Arguments, Verb};
+use args::{Arguments, Images, ImagesAction, Verb};
 use exit::Exit;
 
 #[tokio::main(flavor = "current_thread")]
@@ -48,6 +48,13 @@ async fn run(arguments: Arguments) -> Result<Exit, exit::Failure> {
         Verb::Logs(logs) => command::containers::logs(logs).await,
         Verb::Stop(stop) => command::containers::stop(stop, out).await,
         Verb::Rm(rm) => command::containers::remove(rm, out).await,
+        Verb::Images(Images { action: Some(action), .. }) => match action {
+            ImagesAction::Files(files) => command::browse::files(files, out).await,
+            ImagesAction::Cat(cat) => command::browse::cat(cat).await,
+            ImagesAction::Layers { image } => command::browse::layers(&image, out).await,
+            ImagesAction::Diff(diff) => command::browse::diff(diff, out).await,
+            ImagesAction::Fsck(fsck) => command::fsck::run(fsck, out).await,
+        },
         Verb::Images(images) => command::images::list(images, out).await,
         Verb::Pull(pull) => command::images::pull(pull, out).await,
         Verb::Push(push) => command::push::run(push, out).await,

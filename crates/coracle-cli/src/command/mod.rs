@@ -1,9 +1,11 @@
 //! The verbs, one file per noun.
 
+pub(crate) mod browse;
 pub(crate) mod containers;
 pub(crate) mod context;
 pub(crate) mod doctor;
 pub(crate) mod exec;
+pub(crate) mod fsck;
 pub(crate) mod images;
 pub(crate) mod push;
 pub(crate) mod run;
@@ -42,4 +44,12 @@ where
         }
     }
     Ok(exit)
+}
+
+/// A path inside an image as it was typed. Names there are bytes; Windows types text alone.
+fn path_bytes(path: &std::ffi::OsStr) -> Vec<u8> {
+    #[cfg(unix)]
+    return std::os::unix::ffi::OsStrExt::as_bytes(path).to_vec();
+    #[cfg(not(unix))]
+    path.to_string_lossy().into_owned().into_bytes()
 }

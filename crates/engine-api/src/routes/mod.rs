@@ -1,13 +1,17 @@
 //! The routes, one file per family, and what answers where there is none.
 
+mod accounts;
 mod archive;
+mod archives;
 mod attach;
+mod browse;
 mod commit;
 mod containers;
 mod coracle;
 mod events;
 mod exec;
 mod fixed;
+mod fsck;
 mod images;
 mod info;
 mod lifecycle;
@@ -20,6 +24,7 @@ mod system;
 mod top;
 mod update;
 mod usage;
+mod volume_files;
 mod volumes;
 mod wait;
 mod ws;
@@ -32,8 +37,10 @@ use crate::state::Api;
 pub(crate) fn router(api: Api) -> Router {
     Router::new()
         .merge(system::routes())
+        .merge(accounts::routes())
         .merge(events::routes())
         .merge(images::routes())
+        .merge(archives::routes())
         .merge(pull::routes())
         .merge(containers::routes())
         .merge(lifecycle::routes())
@@ -51,7 +58,10 @@ pub(crate) fn router(api: Api) -> Router {
         .merge(update::routes())
         .merge(usage::routes())
         .merge(volumes::routes())
+        .merge(volume_files::routes())
         .merge(coracle::routes())
+        .merge(browse::routes())
+        .merge(fsck::routes())
         .fallback(missing::answer)
         .method_not_allowed_fallback(missing::answer)
         .with_state(api)
