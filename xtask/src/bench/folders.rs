@@ -15,6 +15,8 @@ use std::time::Duration;
 
 const LARGE_MOST: f64 = 1.1;
 const FILES_MOST: f64 = 1.2;
+/// How often the large file is written and read in each round: a second each, so that a busy moment shows.
+const TURNS: usize = 3;
 /// The guest's program makes 1,000 files at a time.
 const FILES_PIECES: usize = 5;
 /// In how many rounds files are made.
@@ -38,11 +40,13 @@ pub(super) fn rows(tree: &Tree, host: &Host, rounds: usize) -> Result<[Row; 3]> 
     // The first round warms the host.
     for round in 0..=rounds {
         step(&format!("Folders {round} of {rounds}"), || {
-            let [writes, reads] = ["write", "read"].map(|work| worker.both(work, round % 2 == 0));
-            let (writes, reads) = (writes?, reads?);
-            if round > 0 {
-                write.add(writes);
-                read.add(reads);
+            for turn in 0..TURNS {
+                let writes = worker.both("write", (round + turn) % 2 == 0)?;
+                let reads = worker.both("read", (round + turn) % 2 == 0)?;
+                if round > 0 {
+                    write.add(writes);
+                    read.add(reads);
+                }
             }
             // Three values of some ten seconds each are enough.
             if (1..=FILES_ROUNDS).contains(&round) {
