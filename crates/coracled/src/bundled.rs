@@ -15,7 +15,7 @@ pub(crate) async fn import(store: &images::Store, archive: &Path, marker: &Path)
         return Ok(());
     }
     let image =
-        store.import_oci_layout(archive).await.with_context(|| format!("importing {}", archive.display()))?;
+        store.load_file(archive).await.with_context(|| format!("importing {}", archive.display()))?;
     tracing::info!(image = %image.id, "the bundled image is in");
     tokio::fs::write(marker, digest).await.with_context(|| format!("writing {}", marker.display()))
 }

@@ -182,7 +182,7 @@ fn refused(host: &HostConfig) -> Result<(), Error> {
         "invalid QoS settings: linux does not support Maximum IO IOps"
     } else {
         let runtime = host.runtime.as_deref().unwrap_or_default();
-        let known = ["", "runc", "io.containerd.runc.v2", "container"];
+        let known = ["", "runc", "io.containerd.runc.v2", "container", crate::own_vm::RUNTIME];
         let invalid = || Invalid::Runtime(runtime.to_owned()).into();
         return if known.contains(&runtime) { Ok(()) } else { Err(invalid()) };
     };

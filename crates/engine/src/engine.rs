@@ -1,8 +1,10 @@
 //! The engine's handle: what `engine-api` calls. One file per family of operations.
 
+mod archives;
 mod attach;
 mod create;
 mod execs;
+mod fsck;
 mod images;
 mod lifecycle;
 mod networks;
@@ -28,6 +30,7 @@ use crate::events::Hub;
 use crate::machine::Machine;
 use crate::network::Networks;
 use crate::options::{Counts, EventFilters};
+use crate::own_vm::OwnVms;
 use crate::ports::Ports;
 use crate::registry::{Handle, Registry};
 use crate::session;
@@ -43,6 +46,8 @@ pub struct EngineConfig {
     pub db_path: PathBuf,
     /// Folders of the host that containers may mount, with all beneath them.
     pub file_sharing: Vec<PathBuf>,
+    /// VMs of single containers.
+    pub own_vms: crate::OwnVmConfig,
     /// Where ports are published that name no address.
     pub publish_on: crate::PublishOn,
 }
@@ -77,6 +82,7 @@ impl Engine {
         images: ::images::Store,
         machine: Arc<dyn Machine>,
     ) -> Result<Self, OpenError> {
+        let own_vms = Arc::new(OwnVms::new(config.own_vms, config.file_sharing.clone()));
         let shares = Shares::new(config.file_sharing, Arc::clone(&machine));
         let opening = tokio::task::spawn_blocking(move || Db::open(&config.db_path));
         let (db, loaded) = match opening.await {
@@ -86,7 +92,12 @@ impl Engine {
         let volumes = Volumes::load(db.clone(), loaded.volumes, &loaded.records);
         let (registry, cancel, tracker) = (Registry::default(), CancellationToken::new(), TaskTracker::new());
         let (networks, made) = Networks::load(loaded.networks);
-        let way = crate::ports::Guest::new(Arc::clone(&machine), registry.clone(), networks.clone());
+        let way = crate::ports::Guest::new(
+            Arc::clone(&machine),
+            Arc::clone(&own_vms),
+            registry.clone(),
+            networks.clone(),
+        );
         let ports = Ports::new(config.publish_on, Arc::new(way), cancel.clone(), tracker.clone());
         for network in made {
             db.set(Kind::Network, &network.id, &network).await?;
@@ -97,6 +108,7 @@ impl Engine {
             network_turn: tokio::sync::Semaphore::new(1),
             volumes,
             shares,
+            own_vms,
             machine,
             images,
             events: Hub::new(),
@@ -109,11 +121,14 @@ impl Engine {
             vm_is_down: AtomicBool::new(false),
             followed: crate::verbs::Followed::default(),
         });
+        let known: Vec<_> = loaded.records.iter().map(|record| record.id.clone()).collect();
+        OwnVms::sweep(&shared, &known);
         for record in loaded.records {
             if let Err(error) = shared.registry.reserve(&record.name, &record.id) {
                 tracing::error!(%error, container_id = record.id.short(), "two containers of one name");
             }
             shared.networks.restore(&record);
+            shared.resume_own_vm(&record);
             Task::spawn(&shared, record);
         }
         shared.spawn(session::run(Arc::clone(&shared)));

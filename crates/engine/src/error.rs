@@ -156,6 +156,18 @@ pub enum ImagesError {
     /// From a tagging.
     #[error(transparent)]
     Tag(images::TagError),
+    /// From a load.
+    #[error(transparent)]
+    Load(images::LoadError),
+    /// From a save.
+    #[error(transparent)]
+    Save(images::SaveError),
+    /// From an import.
+    #[error(transparent)]
+    Import(images::CommitError),
+    /// From a check.
+    #[error(transparent)]
+    Fsck(images::fsck::FsckError),
 }
 
 /// An argument that cannot be understood.
@@ -211,6 +223,9 @@ pub enum Invalid {
     /// Its IPC namespace is private.
     #[error("container {0}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)")]
     NotShareable(String),
+    /// What would reach out of a container's own VM.
+    #[error("a container with a VM of its own (runtime vm) cannot {0}")]
+    OwnVm(String),
     /// Neither ours nor an alias.
     #[error("unknown or invalid runtime name: {0}")]
     Runtime(String),
@@ -378,8 +393,18 @@ impl ImagesError {
                 | images::PullError::NoMatchingPlatform(_) => ErrorKind::NotFound,
                 _ => ErrorKind::System,
             },
-            Self::Remove(images::RemoveError::Conflict(_)) => ErrorKind::Conflict,
-            Self::Remove(_) | Self::Tag(_) => ErrorKind::System,
+            Self::Remove(images::RemoveError::Conflict(_)) | Self::Fsck(images::fsck::FsckError::Running) => {
+                ErrorKind::Conflict
+            }
+            Self::Fsck(_) => ErrorKind::System,
+            Self::Save(images::SaveError::NoReference(_) | images::SaveError::Platform { .. }) => {
+                ErrorKind::NotFound
+            }
+            Self::Save(images::SaveError::Lookup(_)) => ErrorKind::InvalidParameter,
+            Self::Load(_) if self.is_of_an_archive() => ErrorKind::InvalidParameter,
+            Self::Remove(_) | Self::Tag(_) | Self::Load(_) | Self::Save(_) | Self::Import(_) => {
+                ErrorKind::System
+            }
         }
     }
 }

@@ -60,6 +60,14 @@ impl Hub {
         self.emit(message(EventMessageTypeEnum::IMAGE, action, id, attributes));
     }
 
+    /// An image's event, with its labels.
+    pub(crate) fn image_with(&self, action: &str, image: &images::Image, name: &str) {
+        let labels = image.config.config().as_ref().and_then(|config| config.labels().clone());
+        let mut attributes = labels.unwrap_or_default();
+        attributes.insert("name".to_owned(), name.to_owned());
+        self.emit(message(EventMessageTypeEnum::IMAGE, action, image.id.to_string(), attributes));
+    }
+
     /// A network's event.
     pub(crate) fn network(&self, network: &crate::network::Network, action: &str, more: &[(&str, String)]) {
         let name = [("name", network.name.clone()), ("type", network.driver.clone())];

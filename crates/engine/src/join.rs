@@ -19,6 +19,7 @@ fn named(mode: Option<&str>) -> Option<&str> {
 
 fn running(registry: &Registry, name: &str) -> Result<Handle, Error> {
     let handle = registry.find(name)?;
+    crate::own_vm::joinable(&handle.now().record)?;
     match &handle.now().record.state {
         State::Running(_) | State::Paused(_) => Ok(handle),
         State::Restarting(_) => Err(StateConflict::Restarting(name.to_owned()).into()),

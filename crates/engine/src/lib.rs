@@ -34,6 +34,7 @@ mod mounts;
 mod names;
 mod network;
 mod options;
+mod own_vm;
 mod ports;
 mod prune;
 mod record;
@@ -61,8 +62,12 @@ pub use options::{
     AttachOptions, Counts, EventFilters, ExecStart, ListOptions, LogsOptions, RemoveOptions, StopOptions,
     WaitCondition, WaitExit,
 };
+pub use own_vm::OwnVmConfig;
 pub use ports::{PortError, PublishOn};
 pub use shares::Error as ShareError;
 pub use streams::{Attached, Logs, Output, StdinError, StdinWriter};
-pub use verbs::{ArchiveRead, CommitOptions, PathInfo, PutOptions, Refusal};
+pub use verbs::{
+    ArchiveRead, CommitOptions, FileInfo, ImportOptions, PathInfo, PutOptions, Refusal, VolumeFolder,
+    check_changes,
+};
 pub use volume::VolumeError;

@@ -16,12 +16,37 @@ use types::ContainerId;
 
 use crate::agent::{CallError, QUICK, call};
 use crate::machine::Presence;
+use crate::own_vm::OwnVm;
+use crate::registry::Handle;
 use crate::signal::SIGKILL;
 use crate::task::{Command, Shared};
 
 /// Pauses between subscriptions to an agent that does not answer.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_LONGEST: Duration = Duration::from_secs(1);
+
+/// Whose VM a session is with.
+#[derive(Debug, Clone)]
+enum Of {
+    /// The one that containers share.
+    All,
+    /// A container's own.
+    One(ContainerId),
+}
+
+impl Of {
+    /// The containers that run in it.
+    fn handles(&self, shared: &Shared) -> Vec<Handle> {
+        match self {
+            Self::All => {
+                let mut all = shared.registry.all();
+                all.retain(|handle| !handle.now().record.has_own_vm());
+                all
+            }
+            Self::One(id) => shared.registry.get(id).into_iter().collect(),
+        }
+    }
+}
 
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut presence = shared.machine.presence();
@@ -33,9 +58,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             Some(Presence::Down { reason }) => {
                 following = None;
                 shared.vm_is_down.store(true, Ordering::Release);
-                for handle in shared.registry.all() {
-                    let _ = handle.commands.send(Command::VmDown { reason: reason.clone() }).await;
-                }
+                tell_down(&shared, &Of::All, &reason).await;
                 free_layers(&shared).await;
             }
             Some(Presence::Up(agent)) => {
@@ -45,15 +68,47 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                     before.abort();
                     let _ = before.await;
                 }
-                following = Some(AbortOnDropHandle::new(tokio::spawn(follow(Arc::clone(&shared), agent))));
+                let following_it = follow(Arc::clone(&shared), Of::All, agent);
+                following = Some(AbortOnDropHandle::new(tokio::spawn(following_it)));
             }
         }
         let _ = &following;
     }
 }
 
+/// The same for a container's own VM, until nobody owns that any more.
+pub(crate) async fn run_own(shared: Arc<Shared>, id: ContainerId, own: Arc<OwnVm>) {
+    let mut presence = own.machine.presence();
+    let of = Of::One(id);
+    let mut following: Option<AbortOnDropHandle<()>> = None;
+    while let Some(presence) = presence.next().await {
+        match presence {
+            Presence::Unknown => {}
+            Presence::Down { reason } => {
+                following = None;
+                tell_down(&shared, &of, &reason).await;
+            }
+            Presence::Up(agent) => {
+                if let Some(before) = following.take() {
+                    before.abort();
+                    let _ = before.await;
+                }
+                let following_it = follow(Arc::clone(&shared), of.clone(), agent);
+                following = Some(AbortOnDropHandle::new(tokio::spawn(following_it)));
+            }
+        }
+        let _ = &following;
+    }
+}
+
+async fn tell_down(shared: &Shared, of: &Of, reason: &str) {
+    for handle in of.handles(shared) {
+        let _ = handle.commands.send(Command::VmDown { reason: reason.to_owned() }).await;
+    }
+}
+
 /// Subscribes to one agent until it is replaced.
-async fn follow(shared: Arc<Shared>, agent: vmm::Agent) {
+async fn follow(shared: Arc<Shared>, of: Of, agent: vmm::Agent) {
     let mut pause = RETRY_FIRST;
     let mut cleaned = false;
     loop {
@@ -65,8 +120,8 @@ async fn follow(shared: Arc<Shared>, agent: vmm::Agent) {
                     match stream.message().await {
                         Ok(Some(event)) => {
                             pause = RETRY_FIRST;
-                            take(&shared, &agent, asked, event).await;
-                            if !std::mem::replace(&mut cleaned, true) {
+                            take(&shared, &of, &agent, asked, event).await;
+                            if matches!(of, Of::All) && !std::mem::replace(&mut cleaned, true) {
                                 shared.spawn(clean(Arc::clone(&shared), agent.clone()));
                             }
                         }
@@ -85,11 +140,12 @@ async fn follow(shared: Arc<Shared>, agent: vmm::Agent) {
     }
 }
 
-async fn take(shared: &Arc<Shared>, agent: &vmm::Agent, asked: Instant, event: v1::Event) {
+async fn take(shared: &Arc<Shared>, of: &Of, agent: &vmm::Agent, asked: Instant, event: v1::Event) {
     match event.kind {
         Some(Kind::Snapshot(snapshot)) => {
-            take_snapshot(shared, agent, asked, snapshot).await;
-            shared.spawn(crate::network::guest::sync(Arc::clone(shared), agent.clone()));
+            take_snapshot(shared, of, agent, asked, snapshot).await;
+            let sync = crate::network::guest::sync(Arc::clone(shared), of.handles(shared), agent.clone());
+            shared.spawn(sync);
         }
         Some(Kind::Exited(exited)) => take_exit(shared, agent, exited).await,
         Some(Kind::Oom(oom)) => {
@@ -102,7 +158,13 @@ async fn take(shared: &Arc<Shared>, agent: &vmm::Agent, asked: Instant, event: v
     }
 }
 
-async fn take_snapshot(shared: &Arc<Shared>, agent: &vmm::Agent, asked: Instant, snapshot: v1::Snapshot) {
+async fn take_snapshot(
+    shared: &Arc<Shared>,
+    of: &Of,
+    agent: &vmm::Agent,
+    asked: Instant,
+    snapshot: v1::Snapshot,
+) {
     let mut firsts: HashMap<ContainerId, v1::ProcessState> = HashMap::new();
     let mut execs: HashSet<String> = HashSet::new();
     for state in snapshot.processes {
@@ -116,7 +178,7 @@ async fn take_snapshot(shared: &Arc<Shared>, agent: &vmm::Agent, asked: Instant,
             execs.insert(process.exec_id);
         }
     }
-    for handle in shared.registry.all() {
+    for handle in of.handles(shared) {
         for exec in shared.registry.execs_of(&handle.id) {
             exec.reconcile(asked, execs.contains(exec.id.as_str()));
         }
@@ -192,12 +254,7 @@ pub(crate) async fn dig(shared: &Shared, agent: &vmm::Agent, id: &ContainerId) {
     let _ = call(QUICK, agent.grpc().collect(collect)).await;
     let request = v1::RemoveContainerRequest { container_id: id.to_string() };
     match call(QUICK, agent.grpc().remove_container(request)).await {
-        Ok(_) | Err(CallError::Refused(Code::NotFound, _)) => {
-            graves(shared).remove(id);
-            if let Err(error) = shared.db.forget(id).await {
-                tracing::warn!(%error, "a grave stays; it is dug again at the next start of the VM");
-            }
-        }
+        Ok(_) | Err(CallError::Refused(Code::NotFound, _)) => forget(shared, id).await,
         // A start whose answer never came, and which succeeded after all. Its exit leads here again.
         Err(CallError::Refused(Code::AlreadyRunning, _)) => {
             let process = Some(crate::agent::process(id, None));
@@ -216,30 +273,41 @@ pub(crate) async fn dig(shared: &Shared, agent: &vmm::Agent, id: &ContainerId) {
     }
 }
 
+/// Nothing of it is left anywhere.
+pub(crate) async fn forget(shared: &Shared, id: &ContainerId) {
+    graves(shared).remove(id);
+    if let Err(error) = shared.db.forget(id).await {
+        tracing::warn!(%error, "a grave stays; it is dug again at the next start of the VM");
+    }
+}
+
 /// Has the guest let go of layers that no image names, then frees them.
 pub(crate) async fn release_layers(shared: &Shared, agent: &vmm::Agent) {
     let released = shared.images.released().await;
     if released.is_empty() {
         return;
     }
-    let request = v1::ReleaseLayersRequest { diff_ids: released.iter().map(ToString::to_string).collect() };
-    match call(QUICK, agent.grpc().release_layers(request)).await {
-        Ok(_) => freed(shared, &released).await,
-        Err(error) => {
-            tracing::warn!(?error, "layers are not released; tried again at the next start of the VM");
-        }
-    }
+    let_go(shared, Some(agent), &released).await;
 }
 
 /// There is no guest that could hold them.
 pub(crate) async fn free_layers(shared: &Shared) {
     let released = shared.images.released().await;
     if !released.is_empty() {
-        freed(shared, &released).await;
+        let_go(shared, None, &released).await;
     }
 }
 
-async fn freed(shared: &Shared, layers: &[types::Digest]) {
+/// Frees layers when every guest has let go of them, `main` and containers' own.
+async fn let_go(shared: &Shared, main: Option<&vmm::Agent>, layers: &[types::Digest]) {
+    let diff_ids: Vec<_> = layers.iter().map(ToString::to_string).collect();
+    for agent in main.cloned().into_iter().chain(shared.own_vms.agents()) {
+        let request = v1::ReleaseLayersRequest { diff_ids: diff_ids.clone() };
+        if let Err(error) = call(QUICK, agent.grpc().release_layers(request)).await {
+            tracing::warn!(?error, "layers are not released; tried again at the next start of the VM");
+            return;
+        }
+    }
     if let Err(error) = shared.images.freed(layers).await {
         tracing::error!(%error, "extents of removed layers are not freed");
     }

@@ -29,6 +29,7 @@ use crate::health::{Health, Monitor, Outcome, Plan};
 use crate::machine::Machine;
 use crate::network::Networks;
 use crate::options::WaitExit;
+use crate::own_vm::OwnVms;
 use crate::record::{Record, View};
 use crate::registry::{Handle, Registry};
 use crate::shares::Shares;
@@ -88,6 +89,7 @@ pub(crate) enum Command {
 pub(crate) struct Shared {
     pub(crate) db: Db,
     pub(crate) machine: Arc<dyn Machine>,
+    pub(crate) own_vms: Arc<OwnVms>,
     pub(crate) shares: Arc<Shares>,
     pub(crate) volumes: Volumes,
     pub(crate) networks: Networks,

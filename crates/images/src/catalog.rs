@@ -24,6 +24,8 @@ const IMAGES: TableDefinition<'_, &str, &str> = TableDefinition::new("images");
 const REFERENCES: TableDefinition<'_, &str, &str> = TableDefinition::new("references");
 const LAYERS: TableDefinition<'_, &str, &str> = TableDefinition::new("layers");
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
+/// The one format that there has been.
+const VERSION: &str = "1";
 /// redb's default of 1 GiB would let the catalog outgrow the service.
 const CACHE_BYTES: usize = 1 << 20;
 
@@ -39,6 +41,12 @@ pub(crate) struct ImageRecord {
     pub(crate) config_json: String,
     /// Lowest first.
     pub(crate) diff_ids: Vec<Digest>,
+    /// The image that it was committed from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<Digest>,
+    /// When it was last given a name here. Unix seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tagged_unix: Option<i64>,
 }
 
 /// A layer as stored.
@@ -149,6 +157,14 @@ impl At<'_> {
 
     fn load(&self, database: &Database) -> Result<Snapshot, StorageError> {
         let read = database.begin_read().map_err(|e| self.database(e))?;
+        // Before any record is looked at: of a newer format this version knows nothing.
+        self.each(&read, META, |key, found| {
+            if key != "version" || found == VERSION {
+                return Ok(());
+            }
+            let (path, found) = (self.0.to_owned(), found.to_owned());
+            Err(StorageError::Version { path, found, supported: VERSION })
+        })?;
         let mut snapshot = Snapshot::default();
         self.each(&read, IMAGES, |key, value| {
             snapshot.images.insert(self.parsed(key)?, Arc::new(self.json(key, value)?));
@@ -201,7 +217,7 @@ impl At<'_> {
         self.difference(&write, LAYERS, (&old.layers, &new.layers), same, |v| self.text(v.as_ref()))?;
         {
             let mut meta = write.open_table(META).map_err(|e| self.database(e))?;
-            meta.insert("version", "1").map_err(|e| self.database(e))?;
+            meta.insert("version", VERSION).map_err(|e| self.database(e))?;
         }
         write.commit().map_err(|e| self.database(e))
     }

@@ -1,28 +1,25 @@
-//! A new image from one that is here: its layers and one more, whose tar a container gave.
+//! A new image from a tar: a container's changes on top of an image that is here (commit), or a whole root file
+//! system (import).
 //!
 //! ```text
-//! tar ─► partial/<temporary>  (plain: the blob's digest is the diff id)
-//!   └──► EROFS ─► layers.raw ─► blob ─► catalog: the layer ─► configuration, manifest ─► catalog: the image
+//! tar ─► layer::arrive ─► catalog: the layer ─► configuration, manifest ─► catalog: the image
 //! ```
 
-use std::fs::File;
-use std::io::{self, BufWriter, Read, Write as _};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, BufReader};
 use tokio_util::io::SyncIoBridge;
 use types::{Digest, Reference};
 
-use crate::catalog::{ImageRecord, LayerRecord, LayerState, Snapshot};
-use crate::erofs::{self, Limits, Written};
+use crate::catalog::ImageRecord;
+use crate::layer::{ArriveError, arrive};
+use crate::manifest_of::{self, MANIFEST_TYPE};
 use crate::store::{blocking, find};
 use crate::works::{NewImage, Works};
-use crate::{Image, Layer, LookupError, StorageError, Store};
+use crate::{Image, Layer, LookupError, Platform, StorageError, Store};
 
-const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
-const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
-const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+const PIECE_BYTES: usize = 256 << 10;
 
 /// What a commit changes besides the files.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -47,24 +44,26 @@ pub enum CommitError {
     #[error(transparent)]
     Lookup(#[from] LookupError),
     /// The tar broke off or cannot be a layer.
-    #[error("failed to register layer: {0}")]
-    Layer(#[from] erofs::LayerError),
+    #[error(transparent)]
+    Layer(#[from] ArriveError),
     /// A file or the database.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The parent's configuration is not one.
-    #[error("the configuration of {image} cannot be read: {detail}")]
-    Configuration {
-        /// The parent.
-        image: Digest,
-        /// Why.
-        detail: String,
-    },
+    /// The configuration, the parent's or the new one, is none.
+    #[error("the configuration of the image cannot be read: {0}")]
+    Configuration(String),
+}
+
+/// What the new layer goes on top of.
+struct Base {
+    configuration: Value,
+    diff_ids: Vec<Digest>,
+    parent: Option<Digest>,
 }
 
 impl Store {
-    /// Makes an image of `parent`'s layers and the changes in `tar`, uncompressed. The tag, if any, leads to
-    /// it from then on. A tar without an entry adds no layer.
+    /// Makes an image of `parent`'s layers and the changes in `tar`. The tag, if any, leads to it from then on.
+    /// A tar without an entry adds no layer.
     ///
     /// # Errors
     /// [`CommitError`]; nothing of the image exists then.
@@ -76,140 +75,93 @@ impl Store {
         reference: Option<Reference>,
     ) -> Result<Image, CommitError> {
         let (works, parent) = (self.works(), *parent);
-        let tar = SyncIoBridge::new(tar);
+        let tar = SyncIoBridge::new(BufReader::with_capacity(PIECE_BYTES, tar));
         blocking(move || {
             let old = works.catalog.snapshot();
             let from = find(&old, &parent.to_string())?.id;
             let record = old.images.get(&from).cloned();
             let record = record.ok_or_else(|| LookupError::NotFound(parent.to_string()))?;
-            // The parent must not go away meanwhile.
-            works.pin(&record.diff_ids)?;
-            let made = make(&works, &from, &record, tar, step, reference);
-            let unpinned = works.unpin(&record.diff_ids);
-            let image = made?;
-            unpinned?;
-            Ok(image)
+            let configuration = serde_json::from_str(&record.config_json)
+                .map_err(|error| CommitError::Configuration(error.to_string()))?;
+            let base = Base { configuration, diff_ids: record.diff_ids.clone(), parent: Some(from) };
+            pinned(&works, &record.diff_ids, || make(&works, base, tar, step, reference))
         })
         .await
     }
-}
 
-/// Copies what is read.
-struct Tee<R> {
-    from: R,
-    to: BufWriter<File>,
-}
-
-impl<R: Read> Read for Tee<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.from.read(buffer)?;
-        self.to.write_all(&buffer[..count])?;
-        Ok(count)
+    /// Makes an image of a root file system, in any compression that layers have, or in xz or bzip2.
+    ///
+    /// # Errors
+    /// [`CommitError`]; nothing of the image exists then.
+    pub async fn import(
+        &self,
+        tar: impl AsyncRead + Send + Unpin + 'static,
+        platform: Option<Platform>,
+        step: Step,
+        reference: Option<Reference>,
+    ) -> Result<Image, CommitError> {
+        let works = self.works();
+        let tar = SyncIoBridge::new(BufReader::with_capacity(PIECE_BYTES, tar));
+        let Platform { os, architecture, variant } = platform.unwrap_or_else(Platform::guest);
+        let mut configuration = json!({"architecture": architecture, "os": os});
+        if let Some(variant) = variant {
+            configuration["variant"] = variant.into();
+        }
+        let base = Base { configuration, diff_ids: Vec::new(), parent: None };
+        blocking(move || make(&works, base, tar, step, reference)).await
     }
+}
+
+/// Does something while layers cannot go away.
+pub(crate) fn pinned<T, E: From<StorageError>>(
+    works: &Works,
+    diff_ids: &[Digest],
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    works.pin(diff_ids)?;
+    let done = work();
+    let unpinned = works.unpin(diff_ids);
+    let value = done?;
+    unpinned?;
+    Ok(value)
 }
 
 fn make(
     works: &Arc<Works>,
-    parent: &Digest,
-    record: &ImageRecord,
-    tar: impl Read,
+    mut base: Base,
+    tar: impl std::io::BufRead + Send,
     step: Step,
     reference: Option<Reference>,
 ) -> Result<Image, CommitError> {
-    let folder = works.content.partials();
-    let blob = tempfile::NamedTempFile::new_in(&folder).map_err(StorageError::file(&folder))?;
-    let file = blob.reopen().map_err(StorageError::file(blob.path()))?;
-    let mut tee = Tee { from: tar, to: BufWriter::with_capacity(256 << 10, file) };
-    let written = erofs::write_layer(&mut tee, works.disk.writer(), &Limits::default())?;
-    let give_back = || {
-        if let Err(error) = works.disk.free(&written.extents) {
-            tracing::warn!(%error, "a layer that is not used still takes space");
-        }
-    };
-    if let Err(error) = tee.to.flush() {
-        give_back();
-        return Err(StorageError::file(blob.path())(error).into());
-    }
-    let mut diff_ids = record.diff_ids.clone();
+    let arrived = arrive(works, tar, |_| {})?;
+    let diff_id = arrived.layer().diff_id;
     // Docker's empty layer: but for the end mark there is nothing in it.
-    let empty = written.diff_id == Digest::of(&[0; 1024]);
-    if empty {
-        give_back();
-        return finish(works, parent, record, diff_ids, true, step, reference);
+    if base.parent.is_some() && diff_id == Digest::of(&[0; 1024]) {
+        return finish(works, base, true, step, reference);
     }
-    diff_ids.push(written.diff_id);
-    let pinned = [written.diff_id];
-    if let Err(error) = works.pin(&pinned) {
-        give_back();
-        return Err(error.into());
-    }
-    let made = match register(works, blob, &written) {
-        Ok(new) => {
-            if !new {
-                give_back();
-            }
-            finish(works, parent, record, diff_ids, false, step, reference)
-        }
-        Err(error) => {
-            give_back();
-            Err(error.into())
-        }
-    };
-    works.unpin(&pinned)?;
-    made
-}
-
-/// Bytes first, then the catalog. Whether the layer is new.
-fn register(works: &Works, blob: tempfile::NamedTempFile, written: &Written) -> Result<bool, StorageError> {
-    let diff_id = written.diff_id;
-    if works.catalog.snapshot().layers.contains_key(&diff_id) {
-        return Ok(false);
-    }
-    works.disk.sync().map_err(|error| StorageError::LayerDisk {
-        path: works.content.layer_disk(),
-        detail: error.to_string(),
-    })?;
-    let path = works.content.blob(&diff_id);
-    blob.as_file().sync_all().map_err(StorageError::file(&path))?;
-    blob.persist(&path).map_err(|error| StorageError::file(&path)(error.error))?;
-    let layer = Layer {
-        diff_id,
-        digest: diff_id,
-        media_type: LAYER_TYPE.to_owned(),
-        blob_bytes: written.tar_bytes,
-        size_bytes: written.tar_bytes,
-        extents: written.extents.clone(),
-    };
-    works.catalog.update(|snapshot| {
-        // Another may have been first.
-        let new = !snapshot.layers.contains_key(&diff_id);
-        if new {
-            let record = LayerRecord { layer, state: LayerState::Fresh };
-            snapshot.layers.insert(diff_id, Arc::new(record));
-        }
-        Ok::<_, StorageError>(new)
+    base.diff_ids.push(diff_id);
+    pinned(works, &[diff_id], || {
+        arrived.keep()?;
+        finish(works, base, false, step, reference)
     })
 }
 
 fn finish(
     works: &Works,
-    parent: &Digest,
-    record: &ImageRecord,
-    diff_ids: Vec<Digest>,
+    base: Base,
     empty: bool,
     step: Step,
     reference: Option<Reference>,
 ) -> Result<Image, CommitError> {
-    let unreadable = |detail: String| CommitError::Configuration { image: *parent, detail };
-    let old: Value =
-        serde_json::from_str(&record.config_json).map_err(|error| unreadable(error.to_string()))?;
+    let Base { configuration: old, diff_ids, parent } = base;
     let config_json = configuration(old, &diff_ids, empty, step).to_string();
     let id = Digest::of(config_json.as_bytes());
     let snapshot = works.catalog.snapshot();
-    let manifest = manifest(&snapshot, &id, config_json.len(), &diff_ids)
-        .ok_or_else(|| unreadable("one of its layers is not here".to_owned()))?
-        .to_string()
-        .into_bytes();
+    let layers = diff_ids.iter().map(|diff_id| snapshot.layers.get(diff_id).map(|record| &record.layer));
+    let layers: Vec<&Layer> = layers
+        .collect::<Option<_>>()
+        .ok_or_else(|| CommitError::Configuration("one of its layers is not here".to_owned()))?;
+    let manifest = manifest_of::generate(&id, config_json.len(), &layers);
     let record = ImageRecord {
         manifest: Digest::of(&manifest),
         manifest_media_type: MANIFEST_TYPE.to_owned(),
@@ -217,15 +169,19 @@ fn finish(
         repo_digests: Vec::new(),
         config_json,
         diff_ids,
+        parent,
+        tagged_unix: None,
     };
     let committed = works.commit(NewImage { id, record, manifest, reference })?;
-    committed.ok_or_else(|| unreadable("the new one is not a configuration".to_owned()))
+    committed.ok_or_else(|| CommitError::Configuration("the new one is not a configuration".to_owned()))
 }
 
 /// The new configuration: the parent's (`image-spec/config.md`) with what has changed.
 fn configuration(mut config: Value, diff_ids: &[Digest], empty: bool, step: Step) -> Value {
-    let mut entry = json!({"created": step.created, "created_by": step.created_by});
-    for (name, text) in [("author", &step.author), ("comment", &step.comment)] {
+    let mut entry = json!({"created": step.created});
+    for (name, text) in
+        [("created_by", &step.created_by), ("author", &step.author), ("comment", &step.comment)]
+    {
         if !text.is_empty() {
             entry[name] = text.as_str().into();
         }
@@ -249,23 +205,6 @@ fn configuration(mut config: Value, diff_ids: &[Digest], empty: bool, step: Step
     config["comment"] = step.comment.into();
     config["config"] = step.config;
     config
-}
-
-fn manifest(snapshot: &Snapshot, id: &Digest, config_bytes: usize, diff_ids: &[Digest]) -> Option<Value> {
-    let layers = diff_ids.iter().map(|diff_id| {
-        let layer = &snapshot.layers.get(diff_id)?.layer;
-        Some(json!({
-            "mediaType": layer.media_type,
-            "digest": layer.digest.to_string(),
-            "size": layer.blob_bytes,
-        }))
-    });
-    Some(json!({
-        "schemaVersion": 2,
-        "mediaType": MANIFEST_TYPE,
-        "config": {"mediaType": CONFIG_TYPE, "digest": id.to_string(), "size": config_bytes},
-        "layers": layers.collect::<Option<Vec<_>>>()?,
-    }))
 }
 
 #[cfg(test)]

@@ -9,10 +9,13 @@
 //!   layers.raw               the layer disk, see `layer_disk`
 //! ```
 //!
+//! What the catalog is to name is synced first, file and folder ([`Content::put`], [`Content::sync_file`],
+//! [`Content::promote`]). The index is written for others, after the catalog, and anew at each start.
+//!
 //! All of it is blocking work. Must not know: registries, what a layer contains.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -24,7 +27,7 @@ use crate::StorageError;
 use crate::catalog::Snapshot;
 
 /// Nobody comes back for a download that broke this long ago.
-const PARTIAL_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(crate) const PARTIAL_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The images folder.
 #[derive(Debug, Clone)]
@@ -58,10 +61,11 @@ impl Content {
             fs::create_dir_all(&folder).map_err(StorageError::file(&folder))?;
         }
         content.replace(&root.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        sync_folder(root)?;
         Ok(content)
     }
 
-    fn blobs(&self) -> PathBuf {
+    pub(crate) fn blobs(&self) -> PathBuf {
         self.root.join("blobs").join("sha256")
     }
 
@@ -93,15 +97,32 @@ impl Content {
         }
     }
 
-    /// Stores a small document whose digest has been verified.
-    pub(crate) fn put(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StorageError> {
-        self.replace(&self.blob(digest), bytes)
+    /// Stores small documents whose digests have been verified; they survive a power failure from here on.
+    pub(crate) fn put(&self, documents: &[(Digest, &[u8])]) -> Result<(), StorageError> {
+        let mut any = false;
+        for (digest, bytes) in documents {
+            any |= self.replace(&self.blob(digest), bytes)?;
+        }
+        if any { sync_folder(&self.blobs()) } else { Ok(()) }
     }
 
-    /// A partial that has been verified becomes a blob.
-    pub(crate) fn promote(&self, digest: &Digest) -> Result<(), StorageError> {
+    /// Whether a blob is there, as long as it should be. Its bytes are not read.
+    pub(crate) fn holds(&self, digest: &Digest, bytes: u64) -> bool {
+        fs::metadata(self.blob(digest)).is_ok_and(|found| found.is_file() && found.len() == bytes)
+    }
+
+    /// The bytes of a file survive a power failure from here on.
+    pub(crate) fn sync_file(&self, path: &Path) -> Result<(), StorageError> {
+        // Windows flushes through writable handles alone.
+        let file = File::options().write(true).open(path);
+        file.and_then(|file| file.sync_data()).map_err(StorageError::file(path))
+    }
+
+    /// A file that has been verified and synced becomes a blob; its name survives a power failure, too.
+    pub(crate) fn promote(&self, file: &Path, digest: &Digest) -> Result<(), StorageError> {
         let blob = self.blob(digest);
-        fs::rename(self.partial(digest), &blob).map_err(StorageError::file(blob))
+        fs::rename(file, &blob).map_err(StorageError::file(blob))?;
+        sync_folder(&self.blobs())
     }
 
     /// A blob that nothing needs yet becomes a partial, for the next attempt.
@@ -143,7 +164,7 @@ impl Content {
         let path = self.root.join("index.json");
         let bytes = serde_json::to_vec(&Index { schema_version: 2, media_type, manifests })
             .map_err(|error| StorageError::file(&path)(error.into()))?;
-        self.replace(&path, &bytes)
+        self.replace(&path, &bytes).map(drop)
     }
 
     /// Removes what the catalog does not know: blobs of nothing, downloads that nobody came back for.
@@ -166,19 +187,36 @@ impl Content {
         Ok(())
     }
 
-    /// Replaces a small file: readers see the old one or the new one.
-    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    /// Replaces a small file, and says whether that was necessary: readers see the old one or the new one, also
+    /// after a power failure.
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<bool, StorageError> {
+        if fs::read(path).is_ok_and(|present| present == bytes) {
+            return Ok(false);
+        }
         let mut new =
             tempfile::NamedTempFile::new_in(self.partials()).map_err(StorageError::file(self.partials()))?;
         new.write_all(bytes).map_err(StorageError::file(path))?;
+        new.as_file().sync_data().map_err(StorageError::file(path))?;
         new.persist(path).map_err(|error| StorageError::file(path)(error.error))?;
-        Ok(())
+        Ok(true)
     }
 }
 
-fn files(folder: &Path) -> Result<Vec<PathBuf>, StorageError> {
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>, StorageError> {
     let entries = fs::read_dir(folder).map_err(StorageError::file(folder))?;
     entries.map(|entry| entry.map(|e| e.path()).map_err(StorageError::file(folder))).collect()
+}
+
+/// Makes the names in a folder survive a power failure.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> Result<(), StorageError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(StorageError::file(folder))
+}
+
+/// NTFS keeps its names in a journal; there is nothing to ask for.
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> Result<(), StorageError> {
+    Ok(())
 }
 
 fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {

@@ -4,7 +4,7 @@ use oci_spec::image::ImageConfiguration;
 use serde::{Deserialize, Serialize};
 use types::{Digest, Reference};
 
-use crate::Extent;
+use crate::{Extent, Platform};
 
 /// One image that the store holds whole.
 #[derive(Debug, Clone)]
@@ -65,6 +65,13 @@ pub struct HistoryEntry {
 }
 
 impl Image {
+    /// What it is for.
+    #[must_use]
+    pub fn platform(&self) -> Platform {
+        let (os, architecture) = (self.config.os().to_string(), self.config.architecture().to_string());
+        Platform { os, architecture, variant: self.config.variant().clone() }
+    }
+
     /// The steps that made the image, newest first.
     #[must_use]
     pub fn history(&self) -> Vec<HistoryEntry> {

@@ -6,6 +6,7 @@
 //!
 //! Runs as a task of its own, so that it always comes to its end, even when its caller goes away.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::future::try_join_all;
@@ -94,10 +95,16 @@ async fn complete(
 ) -> Result<Image, PullError> {
     let Resolved { new, digest, layers } = resolved;
     let snapshot = works.catalog.snapshot();
-    let known = snapshot.images.contains_key(&new.id)
+    let lacking = {
+        let (works, diff_ids) = (Arc::clone(works), new.record.diff_ids.clone());
+        // One that fsck has found damaged lacks here, and is fetched anew.
+        blocking(move || diff_ids.into_iter().filter(|d| !works.has_layer(d)).collect::<HashSet<_>>()).await
+    };
+    let known = lacking.is_empty()
+        && snapshot.images.contains_key(&new.id)
         && new.reference.as_ref().is_none_or(|reference| snapshot.references.get(reference) == Some(&new.id));
     if !known {
-        fetch(works, jobs, request, &layers, reporter, cancel).await?;
+        fetch(works, jobs, request, (&layers, &lacking), reporter, cancel).await?;
     }
     let image = {
         let (works, new) = (Arc::clone(works), new);
@@ -113,7 +120,7 @@ async fn fetch(
     works: &Arc<Works>,
     jobs: &Jobs,
     request: &Request,
-    layers: &[Order],
+    (layers, lacking): (&[Order], &HashSet<Digest>),
     reporter: &mut Reporter,
     cancel: &CancellationToken,
 ) -> Result<(), PullError> {
@@ -121,10 +128,9 @@ async fn fetch(
         Source::Registry(session) => Some(session),
         Source::Partials => None,
     };
-    let present = works.catalog.snapshot();
     let mut wanted: Vec<&Order> = Vec::new();
     for order in layers {
-        if present.layers.contains_key(&order.diff_id) {
+        if !lacking.contains(&order.diff_id) {
             reporter.layer(order, "Already exists").await;
         } else if !wanted.iter().any(|other| other.diff_id == order.diff_id) {
             reporter.layer(order, "Pulling fs layer").await;
@@ -163,7 +169,10 @@ async fn resolve(works: &Arc<Works>, request: &Request) -> Result<Resolved, Pull
     if let Document::Index(entries) = &parsed {
         let entry = Document::select(entries, &wanted)?;
         let what = format!("{} for {wanted}", request.name);
-        fetched = document(works, request, &Selector::Digest(entry.digest)).await?;
+        fetched = match kept(works, entry.digest).await? {
+            Some(fetched) => fetched,
+            None => document(works, request, &Selector::Digest(entry.digest)).await?,
+        };
         parsed = Document::parse(&fetched.bytes, &entry.media_type, &what)?;
         chosen = true;
     }
@@ -201,6 +210,8 @@ async fn resolve(works: &Arc<Works>, request: &Request) -> Result<Resolved, Pull
         repo_digests,
         config_json,
         diff_ids,
+        parent: None,
+        tagged_unix: None,
     };
     let new = NewImage { id, record, manifest: fetched.bytes, reference: request.reference.clone() };
     Ok(Resolved { new, digest, layers })
@@ -244,9 +255,27 @@ async fn document(works: &Arc<Works>, request: &Request, selector: &Selector) ->
     }
 }
 
+/// The manifest with this digest, if it is an image's that is here: what is known is not asked for again.
+async fn kept(works: &Arc<Works>, digest: Digest) -> Result<Option<Fetched>, PullError> {
+    let snapshot = works.catalog.snapshot();
+    let Some(image) = snapshot.images.values().find(|image| image.manifest == digest) else { return Ok(None) };
+    let media_type = image.manifest_media_type.clone();
+    let works = Arc::clone(works);
+    let limit_bytes = crate::registry::MANIFEST_LIMIT_BYTES;
+    let read = blocking(move || works.content.read(&works.content.blob(&digest), limit_bytes)).await?;
+    let whole = read.filter(|bytes| Digest::of(bytes) == digest);
+    Ok(whole.map(|bytes| Fetched { bytes, media_type, digest }))
+}
+
 async fn config(works: &Arc<Works>, request: &Request, digest: Digest) -> Result<Vec<u8>, PullError> {
     match &request.source {
-        Source::Registry(session) => session.config(digest).await,
+        Source::Registry(session) => {
+            let known = works.catalog.snapshot().images.get(&digest).map(|image| image.config_json.clone());
+            match known.filter(|text| Digest::of(text.as_bytes()) == digest) {
+                Some(text) => Ok(text.into_bytes()),
+                None => session.config(digest).await,
+            }
+        }
         Source::Partials => from_partial(works, digest, CONFIG_LIMIT_BYTES).await,
     }
 }

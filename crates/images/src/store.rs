@@ -85,29 +85,76 @@ impl Store {
         progress: mpsc::Sender<Progress>,
         cancel: CancellationToken,
     ) -> Result<Image, PullError> {
-        let session = self.session(reference, &credentials, Access::Pull);
-        let request = Request {
-            source: Source::Registry(Arc::new(session)),
+        let request = self.request(reference, platform, &credentials);
+        self.run(request, Reporter::new(Some(progress)), &cancel).await
+    }
+
+    /// Pulls every tag of `reference`'s repository, one after the other, until one fails.
+    ///
+    /// # Errors
+    /// [`PullError`]; tags before the one that failed are here.
+    pub async fn pull_all_tags(
+        &self,
+        reference: &Reference,
+        platform: Option<Platform>,
+        credentials: Credentials,
+        progress: mpsc::Sender<Progress>,
+        cancel: CancellationToken,
+    ) -> Result<(), PullError> {
+        let tags = tokio::select! {
+            tags = self.remote_tags(reference, &credentials) => tags?,
+            () = cancel.cancelled() => return Err(PullError::Cancelled),
+        };
+        let reporter = Reporter::for_several(progress);
+        for tag in tags {
+            let request = self.request(&tag, platform.clone(), &credentials);
+            self.run(request, reporter.clone(), &cancel).await?;
+        }
+        reporter.end_of_several(&reference.familiar_name()).await;
+        Ok(())
+    }
+
+    fn request(
+        &self,
+        reference: &Reference,
+        platform: Option<Platform>,
+        credentials: &Credentials,
+    ) -> Request {
+        Request {
+            source: Source::Registry(Arc::new(self.session(reference, credentials, Access::Pull))),
             selector: reference.selector().clone(),
             name: reference.familiar(),
             reference: reference.tag().map(|_| reference.clone()),
             repository: Some(reference.familiar_name()),
             platform,
-        };
-        self.run(request, Reporter::new(Some(progress)), &cancel).await
+        }
     }
 
-    /// The pull is a task of the store's: it clears up behind itself though its caller may be gone.
     async fn run(
         &self,
         request: Request,
         reporter: Reporter,
         cancel: &CancellationToken,
     ) -> Result<Image, PullError> {
-        let Inner { works, jobs, tracker, closing, .. } = &*self.inner;
+        let (works, jobs) = (self.works(), self.inner.jobs.clone());
+        let pull = |stop| pull::run(works, jobs, request, reporter, stop);
+        self.to_the_end(cancel, pull).await.unwrap_or(Err(PullError::Cancelled))
+    }
+
+    /// Runs `work` as a task of the store's: it clears up behind itself though its caller may be gone. Its token
+    /// is cancelled by `cancel`, when the caller goes, and when the store closes. Nothing: the process ends.
+    pub(crate) async fn to_the_end<T, F>(
+        &self,
+        cancel: &CancellationToken,
+        work: impl FnOnce(CancellationToken) -> F,
+    ) -> Option<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let Inner { tracker, closing, .. } = &*self.inner;
         let stop = cancel.child_token();
-        let pull = pull::run(Arc::clone(works), jobs.clone(), request, reporter, stop.clone());
-        let mut task = tracker.spawn(pull);
+        let mut task = tracker.spawn(work(stop.clone()));
         let _stopped_when_dropped = stop.clone().drop_guard();
         let ended = tokio::select! {
             ended = &mut task => ended,
@@ -117,9 +164,9 @@ impl Store {
             }
         };
         match ended {
-            Ok(result) => result,
+            Ok(result) => Some(result),
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(PullError::Cancelled),
+            Err(_) => None,
         }
     }
 

@@ -1,7 +1,8 @@
 //! Catalog, content store and layer disk, and the changes that touch more than one of them.
 //!
-//! Order in each change: bytes first, then the catalog; on the way out the catalog first, then bytes.
-//! So a crash leaves bytes that nobody knows, never records without bytes; [`Works::open`] clears up.
+//! Order in each change: bytes first and synced, then the catalog; on the way out the catalog first, then bytes.
+//! So a crash, of the power too, leaves bytes that nobody knows, never records without bytes; [`Works::open`]
+//! clears up. What others derive from the catalog (`index.json`) comes last, and its failure undoes nothing.
 //! All of it is blocking work.
 
 use std::collections::{HashMap, HashSet};
@@ -27,6 +28,8 @@ pub(crate) struct Works {
     pins: Mutex<HashMap<Digest, usize>>,
     /// One change of several files at a time.
     turn: Mutex<()>,
+    /// One check at a time.
+    pub(crate) checking: Mutex<()>,
 }
 
 /// An image that is complete but for its record.
@@ -59,10 +62,10 @@ impl Works {
         let path = content.layer_disk();
         let disk = LayerDisk::open(&path, &extents)
             .map_err(|error| StorageError::LayerDisk { path, detail: error.to_string() })?;
-        Ok(Self { catalog, content, disk, pins: Mutex::default(), turn: Mutex::default() })
+        Ok(Self { catalog, content, disk, pins: Mutex::default(), turn: Mutex::default(), checking: Mutex::default() })
     }
 
-    fn turn(&self) -> MutexGuard<'_, ()> {
+    pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -70,7 +73,7 @@ impl Works {
         self.pins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pinned(&self, diff_id: &Digest) -> bool {
+    pub(crate) fn pinned(&self, diff_id: &Digest) -> bool {
         self.pins().contains_key(diff_id)
     }
 
@@ -104,8 +107,13 @@ impl Works {
     /// The end of [`Works::pin`]: what became of no image goes, its blobs wait for the next attempt.
     pub(crate) fn unpin(&self, diff_ids: &[Digest]) -> Result<(), StorageError> {
         let _turn = self.turn();
+        self.settle_now(diff_ids)
+    }
+
+    /// Within the turn. Lowers pins, and lets go of what then neither an image nor a pull names.
+    pub(crate) fn settle_now(&self, unpinned: &[Digest]) -> Result<(), StorageError> {
         let stray = self.catalog.update(|snapshot| {
-            self.lower_pins(diff_ids);
+            self.lower_pins(unpinned);
             Ok::<_, StorageError>(settle(snapshot, |diff_id| self.pinned(diff_id)))
         })?;
         // One that fails does not keep the others.
@@ -117,11 +125,53 @@ impl Works {
         outcome
     }
 
+    /// Takes a layer in whose image is written and whose verified blob is the file `blob`. Whether it was new: of a
+    /// layer that is there already the blob stays as a repair, the rest goes. On an error the image's extents are free.
+    pub(crate) fn add_layer(&self, layer: &Layer, blob: &Path) -> Result<bool, StorageError> {
+        let mut fresh = FreshExtents { works: self, layer, kept: false };
+        // Several layers at once sync side by side; the names alone wait for each other.
+        self.disk.sync().map_err(StorageError::from)?;
+        self.content.sync_file(blob)?;
+        let _turn = self.turn();
+        self.content.promote(blob, &layer.digest)?;
+        let new = self.catalog.update(|snapshot| {
+            let Some(present) = snapshot.layers.get(&layer.diff_id) else {
+                let record = LayerRecord { layer: layer.clone(), state: LayerState::Fresh };
+                snapshot.layers.insert(layer.diff_id, Arc::new(record));
+                return Ok(true);
+            };
+            if !self.holds(&present.layer) {
+                let mut repaired = LayerRecord::clone(present);
+                repaired.layer = Layer { extents: present.layer.extents.clone(), ..layer.clone() };
+                snapshot.layers.insert(layer.diff_id, Arc::new(repaired));
+            }
+            Ok::<_, StorageError>(false)
+        })?;
+        fresh.kept = new;
+        if !new && !names_blob(&self.catalog.snapshot(), &layer.digest) {
+            // Another blob of the same tar was first.
+            self.content.remove_blob(&layer.digest)?;
+        }
+        Ok(new)
+    }
+
+    /// Whether a layer is in the catalog and its blob is there.
+    pub(crate) fn has_layer(&self, diff_id: &Digest) -> bool {
+        self.catalog.snapshot().layers.get(diff_id).is_some_and(|record| self.holds(&record.layer))
+    }
+
+    /// Whether a layer's blob is there.
+    fn holds(&self, layer: &Layer) -> bool {
+        self.content.holds(&layer.digest, layer.blob_bytes)
+    }
+
     /// Makes an image exist. All its layers must be pinned and in the catalog.
     pub(crate) fn commit(&self, new: NewImage) -> Result<Option<Image>, StorageError> {
         let _turn = self.turn();
-        self.content.put(&new.record.manifest, &new.manifest)?;
-        self.content.put(&new.id, new.record.config_json.as_bytes())?;
+        self.content.put(&[
+            (new.record.manifest, new.manifest.as_slice()),
+            (new.id, new.record.config_json.as_bytes()),
+        ])?;
         let committed = self.catalog.update(|snapshot| {
             let mut record = new.record;
             for diff_id in &record.diff_ids {
@@ -138,7 +188,7 @@ impl Works {
             }
             Ok::<_, StorageError>(image(snapshot, &new.id))
         })?;
-        self.content.write_index(&self.catalog.snapshot())?;
+        self.write_index();
         Ok(committed)
     }
 
@@ -150,7 +200,7 @@ impl Works {
             image(snapshot, &found.id)
                 .ok_or_else(|| crate::TagError::from(LookupError::NotFound(name.to_owned())))
         })?;
-        self.content.write_index(&self.catalog.snapshot())?;
+        self.write_index();
         Ok(tagged)
     }
 
@@ -162,17 +212,30 @@ impl Works {
             remove::apply(snapshot, &found, force, in_use, |diff_id| self.pinned(diff_id))
         })?;
         let after = self.catalog.snapshot();
-        self.content.write_index(&after)?;
         for id in &removed.deleted {
             let manifest = before.images.get(id).map(|image| image.manifest);
             for digest in manifest.into_iter().chain([*id]) {
-                let known = after.images.iter().any(|(id, image)| *id == digest || image.manifest == digest);
-                if !known {
-                    self.content.remove_blob(&digest)?;
+                if !names_document(&after, &digest) {
+                    self.remove_blob(&digest);
                 }
             }
         }
+        self.write_index();
         Ok(removed)
+    }
+
+    /// The next [`Works::open`] removes what could not be removed now.
+    pub(crate) fn remove_blob(&self, digest: &Digest) {
+        if let Err(error) = self.content.remove_blob(digest) {
+            tracing::warn!(%error, "a blob that nothing names stays on the disk");
+        }
+    }
+
+    /// The next [`Works::open`] writes what could not be written now.
+    pub(crate) fn write_index(&self) {
+        if let Err(error) = self.content.write_index(&self.catalog.snapshot()) {
+            tracing::warn!(%error, "index.json is not up to date");
+        }
     }
 
     pub(crate) fn freed(&self, diff_ids: &[Digest]) -> Result<(), StorageError> {
@@ -187,15 +250,13 @@ impl Works {
             Ok::<_, StorageError>(gone)
         })?;
         let snapshot = self.catalog.snapshot();
-        let mut outcome = Ok(());
         for record in gone {
-            let Layer { digest, .. } = record.layer;
             self.give_back(&record.layer);
-            if !snapshot.layers.values().any(|other| other.layer.digest == digest) {
-                outcome = outcome.and(self.content.remove_blob(&digest));
+            if !names_blob(&snapshot, &record.layer.digest) {
+                self.remove_blob(&record.layer.digest);
             }
         }
-        outcome
+        Ok(())
     }
 
     /// The next [`Works::open`] punches what could not be punched now.
@@ -206,10 +267,41 @@ impl Works {
     }
 }
 
+/// Extents of a layer that is not in the catalog yet: free again unless it gets there.
+struct FreshExtents<'a> {
+    works: &'a Works,
+    layer: &'a Layer,
+    kept: bool,
+}
+
+impl Drop for FreshExtents<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.works.give_back(self.layer);
+        }
+    }
+}
+
+/// Whether a layer's blob is named.
+pub(crate) fn names_blob(snapshot: &Snapshot, digest: &Digest) -> bool {
+    snapshot.layers.values().any(|record| record.layer.digest == *digest)
+}
+
+/// Whether an image's manifest or configuration is named.
+pub(crate) fn names_document(snapshot: &Snapshot, digest: &Digest) -> bool {
+    snapshot.images.contains_key(digest) || snapshot.images.values().any(|image| image.manifest == *digest)
+}
+
 /// Layers that neither an image nor a pull names: fresh ones leave the catalog, used ones wait for the guest.
 fn settle(snapshot: &mut Snapshot, pinned: impl Fn(&Digest) -> bool) -> Vec<Layer> {
+    let named: HashSet<Digest> =
+        snapshot.images.values().flat_map(|image| image.diff_ids.iter().copied()).collect();
+    for diff_id in &named {
+        set_state(snapshot, diff_id, LayerState::Fresh, LayerState::Used);
+        set_state(snapshot, diff_id, LayerState::Released, LayerState::Used);
+    }
     let stray: Vec<Digest> =
-        snapshot.layers.keys().filter(|d| !pinned(d) && !snapshot.layer_named(d)).copied().collect();
+        snapshot.layers.keys().filter(|d| !pinned(d) && !named.contains(*d)).copied().collect();
     let mut gone = Vec::new();
     for diff_id in stray {
         set_state(snapshot, &diff_id, LayerState::Used, LayerState::Released);

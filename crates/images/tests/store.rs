@@ -7,7 +7,7 @@ mod support;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use images::{InUse, LookupError, PullError, TagError};
+use images::{InUse, LoadError, LookupError, TagError};
 use support::Home;
 use support::image::{Made, OCI_MANIFEST, image, layer, noise};
 use support::registry::Registry;
@@ -39,7 +39,7 @@ fn archive(folder: &std::path::Path, made: &Made, annotations: &serde_json::Valu
 async fn imported(home: &Home, name: &str, made: &Made) -> images::Image {
     let annotations = serde_json::json!({"org.opencontainers.image.ref.name": name});
     let path = archive(home.folder.path(), made, &annotations);
-    home.store.import_oci_layout(&path).await.unwrap()
+    home.store.load_file(&path).await.unwrap()
 }
 
 fn user(image: Digest, running: bool) -> InUse {
@@ -51,7 +51,7 @@ async fn two_imports_of_one_archive_do_not_meet() {
     let home = Home::new().await;
     let made = image(&[layer("bin/true", &noise(1, 3_000_000))]);
     let path = archive(home.folder.path(), &made, &serde_json::json!({}));
-    let import = || home.store.import_oci_layout(&path);
+    let import = || home.store.load_file(&path);
     let (first, second, third) = tokio::join!(import(), import(), import());
     for imported in [first, second, third] {
         assert_eq!(imported.unwrap().id, made.id());
@@ -84,12 +84,12 @@ async fn a_spoiled_archive_is_refused() {
     let blob = made.blobs.get_mut(&made.layers[0]).unwrap();
     blob[20] ^= 1;
     let path = archive(home.folder.path(), &made, &serde_json::json!({}));
-    let error = home.store.import_oci_layout(&path).await.unwrap_err();
-    assert!(matches!(error, PullError::WrongDigest { .. }), "{error}");
+    let error = home.store.load_file(&path).await.unwrap_err();
+    assert!(matches!(error, LoadError::WrongDigest { .. }), "{error}");
     home.assert_empty().await;
     assert!(home.files("partial").is_empty());
     std::fs::write(&path, b"no tar").unwrap();
-    assert!(matches!(home.store.import_oci_layout(&path).await, Err(PullError::Malformed { .. })));
+    assert!(matches!(home.store.load_file(&path).await, Err(LoadError::Tar(_))));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! `/containers/{id}/archive`, `/containers/{id}/export`, `/containers/{id}/changes`.
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -30,7 +30,7 @@ fn path(params: &Params) -> Result<&str, ApiError> {
     params.text("path").ok_or_else(|| ApiError::bad("bad parameter: \"path\" cannot be empty"))
 }
 
-fn stat_header(info: &PathInfo) -> HeaderMap {
+pub(super) fn stat_header(info: &PathInfo) -> HeaderMap {
     let mtime = jiff::Timestamp::from_nanosecond(i128::from(info.mtime_unix_ns)).unwrap_or_default();
     let stat = serde_json::json!({
         "name": info.name,
@@ -43,7 +43,7 @@ fn stat_header(info: &PathInfo) -> HeaderMap {
     HeaderMap::from_iter([(http::HeaderName::from_static(STAT), value)])
 }
 
-fn tar(body: Body) -> Response {
+pub(super) fn tar(body: Body) -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/x-tar"))], body).into_response()
 }
 
@@ -63,17 +63,29 @@ async fn write(
     params: Params,
     body: Body,
 ) -> Answer<StatusCode> {
-    let options = PutOptions {
+    let mut tar = body.into_data_stream();
+    let path = path(&params)?;
+    let written = api.engine.archive_put(&id, path, put_options(&params), &mut tar).await;
+    unpacked(written, &mut tar).await
+}
+
+pub(super) fn put_options(params: &Params) -> PutOptions {
+    PutOptions {
         no_overwrite_dir_non_dir: params.flag("noOverwriteDirNonDir"),
         copy_uid_gid: params.flag("copyUIDGID"),
-    };
-    let mut tar = body.into_data_stream();
-    let written = async { Ok(api.engine.archive_put(&id, path(&params)?, options, &mut tar).await?) };
-    let written: Answer<()> = written.await;
-    if written.is_err() {
-        read_off(&mut tar).await;
     }
-    written.map(|()| StatusCode::OK)
+}
+
+/// Answers an upload; what a refusal has left of it is read first.
+pub(super) async fn unpacked(
+    written: Result<(), engine::Error>,
+    left: &mut BodyDataStream,
+) -> Answer<StatusCode> {
+    if written.is_err() {
+        read_off(left).await;
+    }
+    written?;
+    Ok(StatusCode::OK)
 }
 
 async fn export(State(api): State<Api>, Path(id): Path<String>) -> Answer<Response> {

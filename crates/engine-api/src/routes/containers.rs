@@ -12,8 +12,9 @@ use http::{HeaderMap, StatusCode};
 use crate::body;
 use crate::error::{Answer, ApiError};
 use crate::params::Params;
-use crate::settings;
 use crate::state::Api;
+use crate::version::ApiVersion;
+use crate::{older, settings};
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -25,15 +26,27 @@ pub(super) fn routes() -> Router<Api> {
         .route("/containers/{id}", delete(remove))
 }
 
-async fn create(State(api): State<Api>, params: Params, headers: HeaderMap, body: Body) -> Answer {
-    let Some(config) = body::optional_json::<ContainerCreateBody>(&headers, body).await? else {
+async fn create(
+    State(api): State<Api>,
+    version: ApiVersion,
+    params: Params,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let Some(mut config) = body::optional_json::<ContainerCreateBody>(&headers, body).await? else {
         return Err(ApiError::bad("config cannot be empty in order to create a container"));
     };
-    let created = api.engine.create(params.text("name"), config, params.text("platform")).await?;
+    older::create(version, &mut config)?;
+    let platform = params.text("platform").filter(|_| version >= ApiVersion::minor(41));
+    let created = api.engine.create(params.text("name"), config, platform).await?;
     Ok((StatusCode::CREATED, Json(created)).into_response())
 }
 
-async fn list(State(api): State<Api>, params: Params) -> Answer<Json<Vec<ContainerSummary>>> {
+async fn list(
+    State(api): State<Api>,
+    version: ApiVersion,
+    params: Params,
+) -> Answer<Json<Vec<ContainerSummary>>> {
     let limit = params.number::<i64>("limit")?;
     let options = ListOptions {
         all: params.flag("all"),
@@ -42,15 +55,18 @@ async fn list(State(api): State<Api>, params: Params) -> Answer<Json<Vec<Contain
         size: params.flag("size"),
         filters: params.filters()?,
     };
-    Ok(Json(api.engine.list(options).await?))
+    let mut containers = api.engine.list(options).await?;
+    older::containers(version, &mut containers);
+    Ok(Json(containers))
 }
 
 async fn inspect(
     State(api): State<Api>,
+    version: ApiVersion,
     Path(id): Path<String>,
     params: Params,
 ) -> Answer<Json<settings::Inspected>> {
-    Ok(Json(settings::complete(api.engine.inspect(&id, params.flag("size")).await?)))
+    Ok(Json(settings::complete(version, api.engine.inspect(&id, params.flag("size")).await?)))
 }
 
 async fn rename(State(api): State<Api>, Path(id): Path<String>, params: Params) -> Answer<StatusCode> {

@@ -4,17 +4,20 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
+use futures::StreamExt as _;
 
 use crate::error::{Answer, ApiError};
+use crate::older::{self, Event};
 use crate::params::Params;
 use crate::state::Api;
 use crate::streams::ndjson;
+use crate::version::ApiVersion;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new().route("/events", get(events))
 }
 
-async fn events(State(api): State<Api>, params: Params) -> Answer<Response> {
+async fn events(State(api): State<Api>, version: ApiVersion, params: Params) -> Answer<Response> {
     let since = params.unix_ns("since")?;
     let until = params.unix_ns("until")?;
     if let (Some(since), Some(until)) = (since, until)
@@ -26,5 +29,6 @@ async fn events(State(api): State<Api>, params: Params) -> Answer<Response> {
     }
     // They end by themselves: what lies before an end that has passed is told in full.
     let events = api.engine.events(since, until, &params.filters()?);
-    Ok(ndjson(events, api.stopping.clone()))
+    let told = events.filter(move |event| std::future::ready(older::tells(version, event)));
+    Ok(ndjson(told.map(Event::of), api.stopping.clone()))
 }

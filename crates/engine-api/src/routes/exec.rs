@@ -16,6 +16,10 @@ use crate::error::{Answer, ApiError, full_text};
 use crate::hijack::{Hijack, Streams};
 use crate::params::Params;
 use crate::state::Api;
+use crate::version::ApiVersion;
+
+/// Since when a terminal's size is heeded at the start.
+const SIZED: ApiVersion = ApiVersion::minor(42);
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -27,17 +31,26 @@ pub(super) fn routes() -> Router<Api> {
 
 async fn create(
     State(api): State<Api>,
+    version: ApiVersion,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Answer<Response> {
-    let config: ExecConfig = body::json(&headers, body).await?;
+    let mut config: ExecConfig = body::json(&headers, body).await?;
+    if version < SIZED {
+        config.console_size = None;
+    }
     Keys::parse(config.detach_keys.as_deref()).map_err(|error| ApiError::bad(error.to_string()))?;
     let exec = api.engine.exec_create(&id, config).await?;
     Ok((StatusCode::CREATED, Json(json!({ "Id": exec }))).into_response())
 }
 
-async fn start(State(api): State<Api>, Path(id): Path<String>, mut request: Request) -> Answer<Response> {
+async fn start(
+    State(api): State<Api>,
+    version: ApiVersion,
+    Path(id): Path<String>,
+    mut request: Request,
+) -> Answer<Response> {
     let hijack = Hijack::of(&mut request);
     let (parts, body) = request.into_parts();
     let config: ExecStartConfig = body::optional_json(&parts.headers, body).await?.unwrap_or_default();
@@ -47,7 +60,7 @@ async fn start(State(api): State<Api>, Path(id): Path<String>, mut request: Requ
     let start = ExecStart {
         detach: config.detach.unwrap_or_default(),
         tty: config.tty.unwrap_or_default(),
-        console_size: size(config.console_size.as_deref()),
+        console_size: size(config.console_size.as_deref()).filter(|_| version >= SIZED),
     };
     let (detach, tty) = (start.detach, start.tty);
     let streams = match api.engine.exec_start(&id, start).await {

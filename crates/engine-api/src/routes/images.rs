@@ -17,8 +17,10 @@ use types::Reference;
 
 use super::system::arch;
 use crate::error::{Answer, ApiError};
+use crate::older;
 use crate::params::{Filters, Params};
 use crate::state::Api;
+use crate::version::ApiVersion;
 
 /// Go's zero time: Docker Engine's word for never.
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -29,22 +31,31 @@ pub(super) fn routes() -> Router<Api> {
 
 async fn named(
     State(api): State<Api>,
+    version: ApiVersion,
     Path(rest): Path<String>,
     params: Params,
     request: Request,
 ) -> Answer<Response> {
     let parts = rest.rsplit_once('/');
     match (request.method(), parts) {
-        (&Method::GET | &Method::HEAD, Some((name, "json"))) => inspect(&api, name).await,
+        (&Method::GET | &Method::HEAD, Some((name, "json"))) => inspect(&api, version, name).await,
         (&Method::GET | &Method::HEAD, Some((name, "history"))) => history(&api, name).await,
+        (&Method::GET, Some((name, "get"))) => {
+            super::archives::save(&api, version, &params, &[name.to_owned()]).await
+        }
         (&Method::POST, Some((name, "tag"))) => tag(&api, name, &params).await,
         (&Method::DELETE, _) => remove(&api, &rest, &params).await,
         _ => super::missing::answer(request).await,
     }
 }
 
-async fn list(State(api): State<Api>, params: Params) -> Answer<Json<Vec<ImageSummary>>> {
-    let filters = params.filters()?;
+async fn list(State(api): State<Api>, version: ApiVersion, params: Params) -> Answer<Json<Value>> {
+    let mut filters = params.filters()?;
+    if version < ApiVersion::minor(41)
+        && let Some(name) = params.text("filter")
+    {
+        filters.entry("reference".to_owned()).or_default().push(name.to_owned());
+    }
     check(&filters)?;
     let all = api.engine.images().list().await;
     let bound = |name: &str, filters: &Filters| -> Answer<Option<i64>> {
@@ -59,7 +70,7 @@ async fn list(State(api): State<Api>, params: Params) -> Answer<Json<Vec<ImageSu
         let at = created(image.created.as_deref());
         before.is_none_or(|bound| at < bound) && since.is_none_or(|bound| at > bound) && fits(image, &filters)
     });
-    Ok(Json(wanted.map(summary).collect()))
+    Ok(Json(older::images(version, wanted.map(summary).collect())))
 }
 
 fn check(filters: &Filters) -> Answer<()> {
@@ -168,7 +179,7 @@ async fn find(api: &Api, name: &str) -> Answer<Image> {
     })
 }
 
-async fn inspect(api: &Api, name: &str) -> Answer<Response> {
+async fn inspect(api: &Api, version: ApiVersion, name: &str) -> Answer<Response> {
     let image = find(api, name).await?;
     // The configuration as it is: Docker's and OCI's fields have the same names, and extensions survive.
     let raw: Value = serde_json::from_slice(&image.config_json).unwrap_or_default();
@@ -196,6 +207,7 @@ async fn inspect(api: &Api, name: &str) -> Answer<Response> {
     if let Some(variant) = raw.get("variant") {
         answer["Variant"] = variant.clone();
     }
+    older::image(version, &mut answer);
     Ok(Json(answer).into_response())
 }
 

@@ -11,12 +11,14 @@ use bollard_stubs::models::{
 };
 use images::RegistrySettings;
 
+use crate::older;
 use crate::state::Api;
+use crate::version::ApiVersion;
 
 /// How long the guest may take to tell its figures; without an answer the VM's settings stand in.
 const GUEST_DEADLINE: Duration = Duration::from_secs(2);
 
-pub(super) async fn info(State(api): State<Api>) -> Json<SystemInfo> {
+pub(super) async fn info(State(api): State<Api>, version: ApiVersion) -> Json<SystemInfo> {
     let counts = api.engine.counts();
     let images = api.engine.images().list().await;
     let guest = guest(&api).await;
@@ -25,9 +27,11 @@ pub(super) async fn info(State(api): State<Api>) -> Json<SystemInfo> {
         vmm::Status::Running { kernel, .. } => kernel.clone(),
         _ => String::new(),
     };
+    let registry_settings = api.engine.images().registry_settings();
+    let proxies = registry_settings.proxies().masked();
     let count = |n: usize| i64::try_from(n).ok();
     let some = |text: &str| Some(text.to_owned());
-    Json(SystemInfo {
+    let mut info = SystemInfo {
         id: Some(api.service.id.clone()),
         containers: count(counts.running + counts.paused + counts.stopped),
         containers_running: count(counts.running),
@@ -70,10 +74,10 @@ pub(super) async fn info(State(api): State<Api>) -> Json<SystemInfo> {
         ncpu: Some(i64::from(guest.as_ref().map_or(api.service.cpus, |guest| guest.cpus))),
         mem_total: i64::try_from(guest.map_or(api.service.memory_bytes, |guest| guest.mem_total_bytes)).ok(),
         index_server_address: some("https://index.docker.io/v1/"),
-        registry_config: Some(registries(&api.service.registries)),
-        http_proxy: some(""),
-        https_proxy: some(""),
-        no_proxy: some(""),
+        registry_config: Some(registries(&registry_settings)),
+        http_proxy: Some(proxies.http),
+        https_proxy: Some(proxies.https),
+        no_proxy: Some(proxies.no_proxy),
         name: some("coracle"),
         labels: Some(vec![]),
         experimental_build: Some(false),
@@ -81,6 +85,7 @@ pub(super) async fn info(State(api): State<Api>) -> Json<SystemInfo> {
         runtimes: Some(HashMap::from([
             ("container".to_owned(), Runtime::default()),
             ("runc".to_owned(), Runtime::default()),
+            ("vm".to_owned(), Runtime::default()),
             ("io.containerd.runc.v2".to_owned(), Runtime::default()),
         ])),
         default_runtime: some("runc"),
@@ -105,7 +110,9 @@ pub(super) async fn info(State(api): State<Api>) -> Json<SystemInfo> {
         security_options: Some(vec!["name=seccomp,profile=builtin".to_owned(), "name=cgroupns".to_owned()]),
         warnings: Some(api.service.warnings.clone()),
         ..SystemInfo::default()
-    })
+    };
+    older::info(version, &mut info);
+    Json(info)
 }
 
 /// What the guest says of itself, if it answers.
@@ -148,7 +155,10 @@ fn registries(settings: &RegistrySettings) -> RegistryServiceConfig {
             official: Some(true),
         },
     )]);
-    for host in &settings.insecure_registries {
+    // As Docker has it, a network is no index of its own.
+    let (networks, hosts): (Vec<_>, Vec<_>) =
+        settings.insecure_registries.iter().partition(|entry| is_network(entry));
+    for host in hosts {
         let entry = IndexInfo {
             name: Some(host.clone()),
             mirrors: Some(vec![]),
@@ -158,10 +168,23 @@ fn registries(settings: &RegistrySettings) -> RegistryServiceConfig {
         index.insert(host.clone(), entry);
     }
     RegistryServiceConfig {
-        insecure_registry_cidrs: Some(vec!["::1/128".to_owned(), "127.0.0.0/8".to_owned()]),
+        insecure_registry_cidrs: Some(
+            ["::1/128", "127.0.0.0/8"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain(networks.into_iter().cloned())
+                .collect(),
+        ),
         index_configs: Some(index),
         mirrors: Some(hub),
     }
+}
+
+/// `10.0.0.0/8`.
+fn is_network(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(address, bits)| {
+        address.parse::<std::net::IpAddr>().is_ok() && bits.parse::<u8>().is_ok()
+    })
 }
 
 fn now() -> String {

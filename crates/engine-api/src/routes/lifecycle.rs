@@ -10,6 +10,7 @@ use crate::detach::Keys;
 use crate::error::{Answer, ApiError};
 use crate::params::Params;
 use crate::state::Api;
+use crate::version::ApiVersion;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -42,18 +43,29 @@ async fn start(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn stop(State(api): State<Api>, Path(id): Path<String>, params: Params) -> Answer<StatusCode> {
-    api.engine.stop(&id, stop_options(&params)?).await?;
+async fn stop(
+    State(api): State<Api>,
+    version: ApiVersion,
+    Path(id): Path<String>,
+    params: Params,
+) -> Answer<StatusCode> {
+    api.engine.stop(&id, stop_options(version, &params)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn restart(State(api): State<Api>, Path(id): Path<String>, params: Params) -> Answer<StatusCode> {
-    api.engine.restart(&id, stop_options(&params)?).await?;
+async fn restart(
+    State(api): State<Api>,
+    version: ApiVersion,
+    Path(id): Path<String>,
+    params: Params,
+) -> Answer<StatusCode> {
+    api.engine.restart(&id, stop_options(version, &params)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn stop_options(params: &Params) -> Result<StopOptions, ApiError> {
-    Ok(StopOptions { timeout_s: params.number("t")?, signal: params.text("signal").map(str::to_owned) })
+fn stop_options(version: ApiVersion, params: &Params) -> Result<StopOptions, ApiError> {
+    let signal = params.text("signal").filter(|_| version >= ApiVersion::minor(42));
+    Ok(StopOptions { timeout_s: params.number("t")?, signal: signal.map(str::to_owned) })
 }
 
 async fn kill(State(api): State<Api>, Path(id): Path<String>, params: Params) -> Answer<StatusCode> {

@@ -11,12 +11,18 @@ use crate::error::{Answer, ApiError};
 use crate::params::Params;
 use crate::state::Api;
 use crate::streams::{output, output_type};
+use crate::version::ApiVersion;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new().route("/containers/{id}/logs", get(logs))
 }
 
-async fn logs(State(api): State<Api>, Path(id): Path<String>, params: Params) -> Answer<Response> {
+async fn logs(
+    State(api): State<Api>,
+    version: ApiVersion,
+    Path(id): Path<String>,
+    params: Params,
+) -> Answer<Response> {
     let options = LogsOptions {
         follow: params.flag("follow"),
         stdout: params.flag("stdout"),
@@ -32,7 +38,7 @@ async fn logs(State(api): State<Api>, Path(id): Path<String>, params: Params) ->
     }
     let logs = api.engine.logs(&id, options).await?;
     let body = output(logs.stream, api.stopping.clone());
-    Ok(([(header::CONTENT_TYPE, output_type(logs.tty))], body).into_response())
+    Ok(([(header::CONTENT_TYPE, output_type(version, logs.tty))], body).into_response())
 }
 
 /// moby: whatever is no number of lines means all of them.

@@ -26,7 +26,7 @@ const FAMILIES: &[&str] = &[
 const OF_CONTAINERS: &[&str] = &["checkpoints"];
 
 /// Operations below `/images` that Coracle lacks.
-const OF_IMAGES: &[&str] = &["get", "load", "push", "search"];
+const OF_IMAGES: &[&str] = &["push", "search"];
 
 /// Families that only a swarm has.
 const OF_SWARMS: &[&str] = &["configs", "nodes", "secrets", "services", "swarm", "tasks"];

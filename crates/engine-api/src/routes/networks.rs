@@ -13,8 +13,10 @@ use http::{HeaderMap, StatusCode};
 
 use crate::body;
 use crate::error::Answer;
+use crate::older;
 use crate::params::Params;
 use crate::state::Api;
+use crate::version::ApiVersion;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -26,12 +28,23 @@ pub(super) fn routes() -> Router<Api> {
         .route("/networks/{id}/disconnect", post(disconnect))
 }
 
-async fn list(State(api): State<Api>, params: Params) -> Answer<Json<Vec<NetworkInspect>>> {
-    Ok(Json(api.engine.network_list(params.filters()?)?))
+async fn list(
+    State(api): State<Api>,
+    version: ApiVersion,
+    params: Params,
+) -> Answer<Json<Vec<NetworkInspect>>> {
+    let detailed = version < ApiVersion::minor(28);
+    Ok(Json(api.engine.network_list(params.filters()?, detailed)?))
 }
 
-async fn create(State(api): State<Api>, headers: HeaderMap, body: Body) -> Answer<Response> {
-    let request: NetworkCreateRequest = body::json(&headers, body).await?;
+async fn create(
+    State(api): State<Api>,
+    version: ApiVersion,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<Response> {
+    let mut request: NetworkCreateRequest = body::json(&headers, body).await?;
+    older::network(version, &mut request);
     let created = api.engine.network_create(request).await?;
     Ok((StatusCode::CREATED, Json(created)).into_response())
 }

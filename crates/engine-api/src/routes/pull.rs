@@ -30,9 +30,9 @@ pub(super) fn routes() -> Router<Api> {
     Router::new().route("/images/create", post(create))
 }
 
-async fn create(State(api): State<Api>, params: Params, headers: HeaderMap) -> Answer<Response> {
+async fn create(State(api): State<Api>, params: Params, headers: HeaderMap, body: Body) -> Answer<Response> {
     if params.text("fromSrc").is_some() {
-        return Err(ApiError::missing("importing an image"));
+        return super::archives::import(api, params, body).await;
     }
     let reference = reference(params.text("fromImage").unwrap_or_default(), params.text("tag"))?;
     let platform = params.text("platform").map(str::parse::<images::Platform>).transpose();
@@ -101,7 +101,7 @@ impl Message {
     }
 }
 
-fn progress_json(progress: &Progress) -> Value {
+pub(super) fn progress_json(progress: &Progress) -> Value {
     let mut message = json!({ "status": progress.status });
     if let Some(detail) = progress.detail {
         message["progressDetail"] = json!({ "current": detail.current, "total": detail.total });

@@ -1,15 +1,14 @@
-//! `/_ping`, `/version`, `/info`, `/auth`.
+//! `/_ping`, `/version`, `/info`.
 
 use std::collections::HashMap;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router};
 use bollard_stubs::models::{SystemVersion, SystemVersionComponents, SystemVersionPlatform};
 use http::{HeaderName, HeaderValue, header};
 
-use crate::error::{Answer, ApiError};
 use crate::state::Api;
 use crate::version;
 
@@ -18,7 +17,6 @@ pub(super) fn routes() -> Router<Api> {
         .route("/_ping", get(ping))
         .route("/version", get(version))
         .route("/info", get(super::info::info))
-        .route("/auth", post(auth))
 }
 
 async fn ping() -> Response {
@@ -82,10 +80,6 @@ async fn version(State(api): State<Api>) -> Json<SystemVersion> {
         go_version: Some(String::new()),
         build_time: Some(String::new()),
     })
-}
-
-async fn auth() -> Answer {
-    Err(ApiError::missing("logging in to registries"))
 }
 
 /// The guest's architecture in Go's words; it is the host's.

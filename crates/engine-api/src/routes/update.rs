@@ -9,7 +9,9 @@ use http::HeaderMap;
 
 use crate::body;
 use crate::error::Answer;
+use crate::older;
 use crate::state::Api;
+use crate::version::ApiVersion;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new().route("/containers/{id}/update", post(update))
@@ -17,10 +19,12 @@ pub(super) fn routes() -> Router<Api> {
 
 async fn update(
     State(api): State<Api>,
+    version: ApiVersion,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Answer<Json<ContainerUpdateResponse>> {
-    let request: ContainerUpdateBody = body::json(&headers, body).await?;
+    let mut request: ContainerUpdateBody = body::json(&headers, body).await?;
+    older::update(version, &mut request);
     Ok(Json(api.engine.update(&id, request).await?))
 }

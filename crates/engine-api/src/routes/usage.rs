@@ -10,8 +10,10 @@ use engine::ListOptions;
 use serde_json::{Value, json};
 
 use crate::error::{Answer, ApiError};
+use crate::older;
 use crate::params::Params;
 use crate::state::Api;
+use crate::version::ApiVersion;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -34,8 +36,9 @@ async fn build() -> Json<Value> {
     Json(json!({"CachesDeleted": [], "SpaceReclaimed": 0}))
 }
 
-async fn df(State(api): State<Api>, params: Params) -> Answer<Json<Value>> {
-    let wanted: Vec<&str> = params.every("type").collect();
+async fn df(State(api): State<Api>, version: ApiVersion, params: Params) -> Answer<Json<Value>> {
+    let chosen = params.every("type").filter(|_| version >= ApiVersion::minor(42));
+    let wanted: Vec<&str> = chosen.collect();
     if let Some(unknown) =
         wanted.iter().find(|kind| !["container", "image", "volume", "build-cache"].contains(kind))
     {
@@ -46,7 +49,7 @@ async fn df(State(api): State<Api>, params: Params) -> Answer<Json<Value>> {
         json!({"LayersSize": 0, "Images": null, "Containers": null, "Volumes": null, "BuildCache": null});
     if asks("image") {
         let (images, bytes) = of_images(&api).await?;
-        answer["Images"] = json!(images);
+        answer["Images"] = older::with_virtual_sizes(version, json!(images));
         answer["LayersSize"] = json!(bytes);
     }
     if asks("container") {

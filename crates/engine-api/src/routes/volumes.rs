@@ -13,6 +13,7 @@ use crate::body;
 use crate::error::{Answer, ApiError};
 use crate::params::Params;
 use crate::state::Api;
+use crate::version::ApiVersion;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -51,6 +52,15 @@ async fn update() -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
-async fn prune(State(api): State<Api>, params: Params) -> Answer<Json<VolumePruneResponse>> {
-    Ok(Json(api.engine.volume_prune(params.filters()?).await?))
+async fn prune(
+    State(api): State<Api>,
+    version: ApiVersion,
+    params: Params,
+) -> Answer<Json<VolumePruneResponse>> {
+    let mut filters = params.filters()?;
+    // Named volumes were pruned as well.
+    if version < ApiVersion::minor(42) {
+        filters.entry("all".to_owned()).or_default().push("true".to_owned());
+    }
+    Ok(Json(api.engine.volume_prune(filters).await?))
 }

@@ -17,6 +17,7 @@ use crate::error::{Answer, ApiError};
 use crate::params::Params;
 use crate::state::Api;
 use crate::streams::CHUNK_BYTES;
+use crate::version::ApiVersion;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new().route("/containers/{id}/attach/ws", get(attach))
@@ -24,11 +25,15 @@ pub(super) fn routes() -> Router<Api> {
 
 async fn attach(
     State(api): State<Api>,
+    version: ApiVersion,
     Path(id): Path<String>,
     params: Params,
     request: Request,
 ) -> Answer<Response> {
-    let (keys, options) = super::attach::asked(&params)?;
+    let (keys, mut options) = super::attach::asked(&params)?;
+    if version < ApiVersion::minor(42) {
+        (options.stdin, options.stdout, options.stderr) = (true, true, true);
+    }
     let (mut parts, _) = request.into_parts();
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &())
         .await

@@ -52,7 +52,7 @@ fn what_cannot_be_honoured_is_named() {
         ("invalid PID mode", invalid, |host| host.pid_mode = Some("odd".into())),
         ("invalid IPC mode", invalid, |host| host.ipc_mode = Some("odd".into())),
         ("invalid device cgroup rule", invalid, |host| host.device_cgroup_rules = own(&["x"])),
-        ("unknown or invalid runtime name: vm", invalid, |host| host.runtime = Some("vm".into())),
+        ("unknown or invalid runtime name: kata", invalid, |host| host.runtime = Some("kata".into())),
         ("HostConfig.SecurityOpt", missing, |host| host.security_opt = own(&["apparmor=strict"])),
         ("Decoding seccomp profile", invalid, |host| host.security_opt = own(&["seccomp={"])),
         ("logger: no log driver named 'syslog'", invalid, |host| {

@@ -28,7 +28,12 @@ impl Engine {
         if matches!(view.record.state, State::Created { .. }) {
             return Ok(Logs { tty, stream: Output::new(tokio::io::empty()) });
         }
-        let agent = self.shared.machine.agent().ok_or(Error::VmOff("logs are kept in the VM"))?;
+        let machine = self.shared.machine_of(&view.record);
+        let agent = if view.record.has_own_vm() {
+            machine.ensure_running().await?
+        } else {
+            machine.agent().ok_or(Error::VmOff("logs are kept in the VM"))?
+        };
         let logs = logs_of(&view.record, &options);
         let stream = open(&agent, "read logs", logs).await?;
         Ok(Logs { tty, stream: Output::new(stream) })
@@ -63,7 +68,7 @@ impl Engine {
             }
             // It has been started in between.
         }
-        let agent = self.shared.machine.ensure_running().await?;
+        let agent = self.shared.machine_of(record).ensure_running().await?;
         let wanted = LogsOptions { stdout: options.stdout, stderr: options.stderr, ..LogsOptions::default() };
         // The log itself goes on without a gap, but line by line: on a terminal the live stream must follow.
         let follow_log = read_logs && follow_output && !tty && record.state.run().is_some();
@@ -118,7 +123,8 @@ impl Engine {
         if view.record.state.run().is_none() {
             return Err(StateConflict::NotRunning(view.record.id.to_string()).into());
         }
-        let agent = self.shared.machine.agent().ok_or(Error::VmOff("resize the terminal"))?;
+        let agent =
+            self.shared.machine_of(&view.record).agent().ok_or(Error::VmOff("resize the terminal"))?;
         let request = v1::ResizeTtyRequest { process: Some(process(&view.record.id, None)), cols, rows };
         call(QUICK, agent.grpc().resize_tty(request))
             .await

@@ -57,6 +57,7 @@ impl Engine {
         }
         spec::check(&record)?;
         let (mounts, discarded) = self.planned(&record)?;
+        crate::own_vm::check(&record, mounts.iter().map(|wanted| &wanted.mount))?;
         let warnings = checked.warnings.into_iter().chain(discarded).collect();
         let engine = self.clone();
         self.to_the_end(async move { engine.store_new(name, record, mounts).await }).await?;

@@ -78,7 +78,7 @@ impl Engine {
         view: &View,
         start: &ExecStart,
     ) -> Result<Option<Attached>, Error> {
-        let agent = self.shared.machine.agent().ok_or(Error::VmOff("start an exec"))?;
+        let agent = self.shared.machine_of(&view.record).agent().ok_or(Error::VmOff("start an exec"))?;
         let config = &exec.config;
         let tty = config.tty.unwrap_or(false) || start.tty;
         let command = config.cmd.as_deref().unwrap_or_default();
@@ -157,7 +157,9 @@ impl Engine {
         if !matches!(exec.now(), ExecState::Running { .. }) {
             return Err(StateConflict::ExecNotRunning(id.to_owned()).into());
         }
-        let agent = self.shared.machine.agent().ok_or(Error::VmOff("resize the terminal"))?;
+        let view = self.find(exec.container.as_str())?.now();
+        let agent =
+            self.shared.machine_of(&view.record).agent().ok_or(Error::VmOff("resize the terminal"))?;
         let request =
             v1::ResizeTtyRequest { process: Some(process(&exec.container, Some(&exec.id))), cols, rows };
         call(QUICK, agent.grpc().resize_tty(request))

@@ -50,13 +50,18 @@ impl Engine {
     ///
     /// # Errors
     /// A filter that cannot be understood.
-    pub fn network_list(&self, filters: HashMap<String, Vec<String>>) -> Result<Vec<NetworkInspect>, Error> {
+    pub fn network_list(
+        &self,
+        filters: HashMap<String, Vec<String>>,
+        detailed: bool,
+    ) -> Result<Vec<NetworkInspect>, Error> {
         let filters = Filters::list(filters)?;
         let networks = &self.shared.networks;
         let admitted =
             networks.all().into_iter().filter(|n| filters.admit(n, !networks.on(&n.id).is_empty()));
-        // As Docker since 1.28: who is on it shows the inspection alone.
-        Ok(admitted.map(|network| network::inspect(&network, &[])).collect())
+        // Who is on it shows the inspection alone, to all but clients of before 1.28.
+        let on = |id: &str| if detailed { networks.on(id) } else { Vec::new() };
+        Ok(admitted.map(|network| network::inspect(&network, &on(&network.id))).collect())
     }
 
     /// All of one network. `scope` other than `local` fits none.

@@ -43,7 +43,7 @@ async fn watch(shared: Arc<Shared>, id: ContainerId, plan: Plan, started_unix_ns
         let status = handle.now().health.as_ref().map_or(Status::Starting, |health| health.status);
         tokio::time::sleep(plan.pause(status, started_unix_ns, now_unix_ns())).await;
         // Without the VM's agent nothing is known; the container's health is not to blame.
-        if shared.machine.agent().is_none() {
+        if shared.machine_of(&handle.now().record).agent().is_none() {
             continue;
         }
         let outcome = probe(&shared, &id, &plan).await;
@@ -122,8 +122,10 @@ fn go_duration(duration: Duration) -> String {
     }
 }
 
-async fn kill(shared: &Shared, id: &ContainerId, exec: &str) {
-    let (Some(agent), Ok(exec)) = (shared.machine.agent(), exec.parse()) else { return };
+async fn kill(shared: &Arc<Shared>, id: &ContainerId, exec: &str) {
+    let Some(handle) = shared.registry.get(id) else { return };
+    let agent = shared.machine_of(&handle.now().record).agent();
+    let (Some(agent), Ok(exec)) = (agent, exec.parse()) else { return };
     let process = Some(crate::agent::process(id, Some(&exec)));
     let request = v1::SignalRequest { process, signal: SIGKILL, all: false };
     if let Err(error) = call(QUICK, agent.grpc().signal(request)).await {

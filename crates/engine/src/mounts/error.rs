@@ -68,6 +68,9 @@ pub enum Fault {
     /// Of a tmpfs.
     #[error("invalid tmpfs option: {0}")]
     TmpfsOption(String),
+    /// Two options that go against each other.
+    #[error("mount options conflict: {0}")]
+    Conflict(&'static str),
     /// Neither of those that there are.
     #[error("mount type unknown")]
     Type,

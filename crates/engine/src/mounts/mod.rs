@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use error::{Fault, MountError};
 pub(crate) use parse::{NewVolume, Wanted, clean};
 pub(crate) use plan::{World, plan};
-pub(crate) use resolve::resolve;
+pub(crate) use resolve::{User, resolve, whole_volume};
 pub(crate) use show::{mount_points, mounts_it};
 
 /// One mount of a container.
@@ -36,6 +36,9 @@ pub(crate) struct Mount {
     /// Does not take along what is mounted below the source.
     #[serde(default)]
     pub(crate) non_recursive: bool,
+    /// What is mounted below the source stays writable.
+    #[serde(default)]
+    pub(crate) read_only_non_recursive: bool,
     /// The mode as the client wrote it, for inspection alone.
     #[serde(default)]
     pub(crate) mode: String,

@@ -163,6 +163,7 @@ pub(super) fn bind(raw: &str, driver: &str) -> Result<Wanted, MountError> {
         read_only: mode.read_only,
         propagation: mode.propagation,
         non_recursive: false,
+        read_only_non_recursive: false,
         // What Docker sets for a volume where nothing is said.
         mode: if text.is_empty() && !is_bind { "z".to_owned() } else { text.to_owned() },
     };
@@ -181,6 +182,7 @@ pub(super) fn mount(asked: &Asked, exists: &dyn Fn(&str) -> bool) -> Result<Want
         read_only: asked.read_only.unwrap_or(false),
         propagation: String::new(),
         non_recursive: false,
+        read_only_non_recursive: false,
         mode: String::new(),
     };
     let mut volume = NewVolume::default();
@@ -193,7 +195,7 @@ pub(super) fn mount(asked: &Asked, exists: &dyn Fn(&str) -> bool) -> Result<Want
                 return Err(fail(Fault::Extra("TmpfsOptions")));
             }
             let options = asked.bind_options.clone().unwrap_or_default();
-            bind_options(&options, &mut mount);
+            bind_options(&options, &mut mount).map_err(fail)?;
             mount.source = bind_source(source, &options, exists).map_err(fail)?;
         }
         Some(MountType::VOLUME) => {
@@ -248,9 +250,18 @@ pub(super) fn mount(asked: &Asked, exists: &dyn Fn(&str) -> bool) -> Result<Want
     Ok(Wanted { mount, volume })
 }
 
-fn bind_options(options: &MountBindOptions, mount: &mut Mount) {
+fn bind_options(options: &MountBindOptions, mount: &mut Mount) -> Result<(), Fault> {
     mount.propagation = options.propagation.as_ref().map(ToString::to_string).unwrap_or_default();
     mount.non_recursive = options.non_recursive.unwrap_or(false);
+    let not_below = options.read_only_non_recursive.unwrap_or(false);
+    let all_below = options.read_only_force_recursive.unwrap_or(false);
+    mount.read_only_non_recursive = not_below;
+    match (mount.read_only, not_below, all_below) {
+        (false, true, _) => Err(Fault::Conflict("!ReadOnly && BindOptions.ReadOnlyNonRecursive")),
+        (false, _, true) => Err(Fault::Conflict("!ReadOnly && BindOptions.ReadOnlyForceRecursive")),
+        (_, true, true) => Err(Fault::Conflict("ReadOnlyNonRecursive && BindOptions.ReadOnlyForceRecursive")),
+        _ => Ok(()),
+    }
 }
 
 fn bind_source(

@@ -79,6 +79,7 @@ fn anonymous(target: String, driver: &str) -> Wanted {
         read_only: false,
         propagation: String::new(),
         non_recursive: false,
+        read_only_non_recursive: false,
         mode: String::new(),
     };
     Wanted { mount, volume: NewVolume { driver: driver.to_owned(), ..NewVolume::default() } }

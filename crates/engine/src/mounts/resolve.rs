@@ -1,17 +1,29 @@
 //! From a record's mounts to what the guest mounts at a start.
 
+use std::sync::Arc;
+
 use agent_proto::v1;
+use types::ContainerId;
 
 use super::{Mount, Source};
 use crate::error::Error;
 use crate::record::Record;
+use crate::shares::Shares;
 use crate::task::Shared;
 use crate::volume::Local;
+
+/// In which VM, and for whom.
+pub(crate) struct User<'a> {
+    pub(crate) agent: &'a vmm::Agent,
+    pub(crate) shares: &'a Arc<Shares>,
+    /// A container, or somebody that is none but holds the host's folders under an id like one.
+    pub(crate) id: &'a ContainerId,
+}
 
 /// Shows the host's folders to the guest and sees to it that no volume shows what a removed one has left.
 pub(crate) async fn resolve(
     shared: &Shared,
-    agent: &vmm::Agent,
+    user: &User<'_>,
     record: &Record,
 ) -> Result<Vec<v1::Mount>, Error> {
     let mut resolved = Vec::new();
@@ -24,11 +36,11 @@ pub(crate) async fn resolve(
         let (source, read_only) = match &mount.source {
             Source::Tmpfs { .. } => continue,
             Source::HostPath { path, create } => {
-                let share = shared.shares.acquire(path, &record.id, *create).await?;
+                let share = user.shares.acquire(path, user.id, *create).await?;
                 (v1::mount::Source::Share(share), false)
             }
             Source::Volume { name, subpath, no_copy, .. } => {
-                volume(shared, agent, record, name, subpath, !no_copy).await?
+                volume(shared, user, name, subpath, !no_copy).await?
             }
         };
         resolved.push(v1::Mount { source: Some(source), ..described(mount, read_only) });
@@ -36,10 +48,15 @@ pub(crate) async fn resolve(
     Ok(resolved)
 }
 
+/// All of one volume.
+pub(crate) async fn whole_volume(shared: &Shared, user: &User<'_>, name: &str) -> Result<v1::Mount, Error> {
+    let (source, read_only) = volume(shared, user, name, "", false).await?;
+    Ok(v1::Mount { source: Some(source), read_only, ..v1::Mount::default() })
+}
+
 async fn volume(
     shared: &Shared,
-    agent: &vmm::Agent,
-    record: &Record,
+    user: &User<'_>,
     name: &str,
     subpath: &str,
     copy_up: bool,
@@ -47,7 +64,7 @@ async fn volume(
     let volume = shared.volumes.get(name).await?;
     match Local::of(&volume.options)? {
         Local::Host { path, read_only } => {
-            let mut share = shared.shares.acquire(&path, &record.id, false).await?;
+            let mut share = user.shares.acquire(&path, user.id, false).await?;
             if !subpath.is_empty() {
                 share.path = if share.path.is_empty() {
                     subpath.to_owned()
@@ -58,7 +75,7 @@ async fn volume(
             Ok((v1::mount::Source::Share(share), read_only))
         }
         Local::Folder | Local::Tmpfs => {
-            shared.volumes.dig(agent, name).await?;
+            shared.volumes.dig(user.agent, name).await?;
             let source = v1::VolumeSource {
                 name: name.to_owned(),
                 subpath: subpath.to_owned(),
@@ -76,6 +93,7 @@ fn described(mount: &Mount, read_only: bool) -> v1::Mount {
         read_only: mount.read_only || read_only,
         propagation: mount.propagation.clone(),
         non_recursive: mount.non_recursive,
+        read_only_non_recursive: mount.read_only_non_recursive,
         source: None,
     }
 }

@@ -7,16 +7,17 @@ use agent_proto::v1;
 use super::Network;
 use crate::agent::{CallError, QUICK, SLOW, call};
 use crate::error::Error;
+use crate::registry::Handle;
 use crate::task::Shared;
 
-/// Tells a new agent everything: networks, and the endpoints of what may run.
-pub(crate) async fn sync(shared: Arc<Shared>, agent: vmm::Agent) {
+/// Tells a new agent everything: networks, and the endpoints of those of its containers that may run.
+pub(crate) async fn sync(shared: Arc<Shared>, containers: Vec<Handle>, agent: vmm::Agent) {
     // One at a time, so that a network that is being made meets no older list.
     let Ok(_turn) = shared.network_turn.acquire().await else { return };
     let networks =
         shared.networks.all().iter().filter(|n| n.driver == "bridge").map(Network::to_guest).collect();
     let mut endpoints = Vec::new();
-    for handle in shared.registry.all() {
+    for handle in containers {
         let view = handle.now();
         let record = &view.record;
         // What ran in another boot runs no more; what holds addresses and does not run yet is starting.

@@ -11,6 +11,7 @@ use types::ContainerId;
 use super::binding::{Port, Protocol};
 use crate::machine::Machine;
 use crate::network::Networks;
+use crate::own_vm::OwnVms;
 use crate::record::Record;
 use crate::registry::Registry;
 
@@ -48,13 +49,19 @@ pub(crate) struct Place {
 /// Through the guest's agent.
 pub(crate) struct Guest {
     machine: Arc<dyn Machine>,
+    own_vms: Arc<OwnVms>,
     registry: Registry,
     networks: Networks,
 }
 
 impl Guest {
-    pub(crate) fn new(machine: Arc<dyn Machine>, registry: Registry, networks: Networks) -> Self {
-        Self { machine, registry, networks }
+    pub(crate) fn new(
+        machine: Arc<dyn Machine>,
+        own_vms: Arc<OwnVms>,
+        registry: Registry,
+        networks: Networks,
+    ) -> Self {
+        Self { machine, own_vms, registry, networks }
     }
 }
 
@@ -75,10 +82,12 @@ impl Way for Guest {
     }
 
     async fn dial(&self, container: &ContainerId, port: Port) -> Result<Stream, DialError> {
-        let agent = self.machine.agent().ok_or(DialError::VmOff)?;
         // Looked up each time: networks come and go while it runs.
-        let view = self.registry.get(container).map(|handle| handle.now());
-        let address = view.and_then(|view| self.place(&view.record).address).ok_or(DialError::NoAddress)?;
+        let view = self.registry.get(container).map(|handle| handle.now()).ok_or(DialError::NoAddress)?;
+        let has_own = view.record.has_own_vm();
+        let agent = if has_own { self.own_vms.agent(container) } else { self.machine.agent() };
+        let agent = agent.ok_or(DialError::VmOff)?;
+        let address = self.place(&view.record).address.ok_or(DialError::NoAddress)?;
         let address = address.to_string();
         let dial = Dial { address, port: port.number.into(), udp: port.protocol == Protocol::Udp };
         Ok(agent.open(StreamOpen { kind: Some(stream_open::Kind::Dial(dial)) }).await?)

@@ -16,6 +16,11 @@ use crate::record::Record;
 const LOCAL_SIZE_BYTES: u64 = 20_000_000;
 const LOCAL_FILES: u32 = 5;
 
+/// Docker's room for what waits of a log that does not block.
+const BUFFER_BYTES: u64 = 1 << 20;
+/// More would be the VM's memory rather than a buffer.
+const MAX_BUFFER_BYTES: u64 = 256 << 20;
+
 const OF_JSON_FILE: [&str; 8] =
     ["compress", "env", "env-regex", "labels", "labels-regex", "max-file", "max-size", "tag"];
 const OF_LOCAL: [&str; 3] = ["compress", "max-file", "max-size"];
@@ -89,6 +94,7 @@ fn bad(name: &'static str, given: &str, why: &'static str) -> Error {
         "compress" => "log option compress",
         "tag" => "log option tag",
         "max-file" => "log option max-file",
+        "max-buffer-size" => "log option max-buffer-size",
         _ => "log option max-size",
     };
     Invalid::Field { field, given: given.to_owned(), why }.into()
@@ -110,20 +116,43 @@ pub(crate) fn config(host: &HostConfig) -> Result<v1::LogConfig, Error> {
         let number = text.parse().ok().filter(|&n| n > 0);
         files = number.ok_or_else(|| bad("max-file", text, "max-file cannot be less than 1"))?;
     }
-    Ok(v1::LogConfig { driver: driver.into(), max_size_bytes: size, max_files: files })
+    let mut waiting = 0;
+    if option(host, "mode") == Some("non-blocking") {
+        waiting = BUFFER_BYTES;
+        if let Some(text) = option(host, "max-buffer-size") {
+            waiting = buffer_size(text).ok_or_else(|| bad("max-buffer-size", text, "not a size"))?;
+        }
+    }
+    Ok(v1::LogConfig {
+        driver: driver.into(),
+        max_size_bytes: size,
+        max_files: files,
+        non_blocking_bytes: waiting,
+    })
+}
+
+/// `4m`, `64KiB`: binary, as `go-units` reads memory. It is memory of the VM.
+fn buffer_size(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let plain = text.strip_suffix("ib").unwrap_or(&text);
+    size(plain, 1024.0).filter(|&bytes| bytes <= MAX_BUFFER_BYTES)
 }
 
 /// `10m`, `1.5 GB`: decimal, as `go-units` reads sizes.
 fn human_size(text: &str) -> Option<u64> {
+    size(text, 1000.0)
+}
+
+fn size(text: &str, thousand: f64) -> Option<u64> {
     let text = text.trim().to_ascii_lowercase();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let number: f64 = text[..digits].parse().ok()?;
     let factor = match text[digits..].trim() {
         "" | "b" => 1.0,
-        "k" | "kb" => 1e3,
-        "m" | "mb" => 1e6,
-        "g" | "gb" => 1e9,
-        "t" | "tb" => 1e12,
+        "k" | "kb" => thousand,
+        "m" | "mb" => thousand.powi(2),
+        "g" | "gb" => thousand.powi(3),
+        "t" | "tb" => thousand.powi(4),
         _ => return None,
     };
     let bytes = number * factor;
@@ -237,6 +266,17 @@ mod tests {
             let host = host(driver, &options);
             let found = check(&host).and_then(|_| config(&host)).ok();
             assert_eq!(found.map(|c| (c.max_size_bytes, c.max_files)), expected, "{driver} {options:?}");
+        }
+        for (options, expected) in [
+            (vec![("mode", "blocking")], Some(0)),
+            (vec![("mode", "non-blocking")], Some(1 << 20)),
+            (vec![("mode", "non-blocking"), ("max-buffer-size", "4m")], Some(4 << 20)),
+            (vec![("mode", "non-blocking"), ("max-buffer-size", "64KiB")], Some(64 << 10)),
+            (vec![("mode", "non-blocking"), ("max-buffer-size", "1t")], None),
+            (vec![("mode", "non-blocking"), ("max-buffer-size", "x")], None),
+        ] {
+            let found = config(&host("json-file", &options)).ok();
+            assert_eq!(found.map(|c| c.non_blocking_bytes), expected, "{options:?}");
         }
     }
 

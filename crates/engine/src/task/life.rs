@@ -38,7 +38,7 @@ impl Task {
             State::Removing(_) | State::Dead { .. } => return Err(StateConflict::MarkedForRemoval.into()),
             State::Created { .. } | State::Exited(_) => {}
         }
-        let agent = match self.shared.machine.ensure_running().await {
+        let agent = match self.machine().ensure_running().await {
             Ok(agent) => agent,
             Err(error) => {
                 self.pending.clear();
@@ -72,7 +72,7 @@ impl Task {
     async fn start(&mut self, agent: &vmm::Agent) -> Result<(), Trouble> {
         let started = self.start_with(agent).await;
         if started.is_err() {
-            self.shared.shares.release(&self.record.id);
+            self.shared.shares_of(&self.record).release(&self.record.id);
         }
         started
     }
@@ -104,7 +104,9 @@ impl Task {
         let mut request = spec::start_request(&self.record, &image.layers).map_err(Trouble::Failed)?;
         self.fill_networks(&mut request);
         request.join = join;
-        let mounts = crate::mounts::resolve(&self.shared, agent, &self.record).await;
+        let shares = self.shared.shares_of(&self.record);
+        let user = crate::mounts::User { agent, shares: &shares, id: &self.record.id };
+        let mounts = crate::mounts::resolve(&self.shared, &user, &self.record).await;
         request.mounts = mounts.map_err(Trouble::Failed)?;
         match self.shared.ports.open(&self.record).await {
             Ok(published) => self.record.ports = published,
@@ -174,8 +176,11 @@ impl Task {
     pub(super) async fn restart(&mut self) {
         self.restart_at = None;
         let State::Restarting(exit) = self.record.state.clone() else { return };
-        // Never boots a VM: one that was stopped stays off.
-        let Some(agent) = self.shared.machine.agent() else {
+        // Never boots the VM that it shares with others: one that was stopped stays off.
+        let machine = self.machine();
+        let agent =
+            if self.record.has_own_vm() { machine.ensure_running().await.ok() } else { machine.agent() };
+        let Some(agent) = agent else {
             self.wait_for_vm(exit, "the VM went away before the container was started again").await;
             return;
         };
@@ -201,7 +206,7 @@ impl Task {
         if !lost || !restart::wanted(policy, exit.code, self.record.stopped_by_user, self.record.restarts) {
             return;
         }
-        if let Some(agent) = self.shared.machine.agent() {
+        if let Some(agent) = self.machine().agent() {
             crate::join::wait(&self.shared.registry, &self.record).await;
             match self.start(&agent).await {
                 Ok(()) => {}
@@ -366,16 +371,22 @@ impl Task {
         self.event("destroy", &[]);
         crate::engine::volumes::released(&self.shared, &self.record, volumes).await;
         self.publish();
-        let (shared, id) = (Arc::clone(&self.shared), self.record.id.clone());
+        let (shared, record) = (Arc::clone(&self.shared), self.record.clone());
         self.shared.spawn(async move {
-            if let Some(agent) = shared.machine.agent() {
-                crate::session::dig(&shared, &agent, &id).await;
+            if record.has_own_vm() {
+                shared.remove_own_vm(&record).await;
+                crate::session::forget(&shared, &record.id).await;
+            } else if let Some(agent) = shared.machine.agent() {
+                crate::session::dig(&shared, &agent, &record.id).await;
             }
         });
     }
 
     /// Maps and mounts ahead of the start, if the VM runs: the start is then that much shorter.
     pub(super) fn prepare(&mut self) {
+        if self.record.has_own_vm() {
+            return;
+        }
         let Some(agent) = self.shared.machine.agent() else { return };
         let (images, id, image) = (self.shared.images.clone(), self.record.id.to_string(), self.record.image);
         self.preparation = Some(tokio::spawn(async move {
@@ -390,6 +401,11 @@ impl Task {
     }
 
     fn agent(&self, doing: &'static str) -> Result<vmm::Agent, Error> {
-        self.shared.machine.agent().ok_or(Error::VmOff(doing))
+        self.machine().agent().ok_or(Error::VmOff(doing))
+    }
+
+    /// The VM that it runs in.
+    pub(super) fn machine(&self) -> Arc<dyn crate::machine::Machine> {
+        self.shared.machine_of(&self.record)
     }
 }

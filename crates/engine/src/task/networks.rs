@@ -109,6 +109,7 @@ impl Task {
             }
             _ => {}
         }
+        crate::own_vm::join_network(&self.record, &network.name)?;
         let mut attachment = Attachment::new(&network.name, wanted);
         attachment.network_id.clone_from(&network.id);
         network::validate(Some(&network), &attachment)?;
@@ -140,7 +141,7 @@ impl Task {
             self.publish();
             return Ok(());
         }
-        let agent = self.shared.machine.agent().ok_or(Error::VmOff("connect the container to a network"))?;
+        let agent = self.machine().agent().ok_or(Error::VmOff("connect the container to a network"))?;
         let registry = self.shared.registry.clone();
         let find = move |name: &str| {
             let handle = registry.find(name).ok()?;
@@ -213,7 +214,7 @@ impl Task {
     /// `force` goes on whatever the guest says.
     async fn leave(&self, removed: &Attachment, force: bool) -> Result<(), Error> {
         const DOING: &str = "disconnect the container from a network";
-        let Some(agent) = self.shared.machine.agent() else {
+        let Some(agent) = self.machine().agent() else {
             return if force { Ok(()) } else { Err(Error::VmOff(DOING)) };
         };
         if self.shared.networks.find(&removed.network_id).is_ok_and(|network| network.driver != "bridge") {
@@ -250,8 +251,10 @@ impl Task {
         if changed {
             networks.restore(&self.record);
             self.publish();
-            if let Some(agent) = self.shared.machine.agent() {
-                self.shared.spawn(network::guest::sync(std::sync::Arc::clone(&self.shared), agent));
+            if let Some(agent) = self.machine().agent() {
+                let shared = std::sync::Arc::clone(&self.shared);
+                let containers = shared.beside(&self.record);
+                self.shared.spawn(network::guest::sync(shared, containers, agent));
             }
         }
     }

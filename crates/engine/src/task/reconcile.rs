@@ -63,9 +63,10 @@ impl Task {
             ),
         ];
         let keep = std::mem::take(&mut self.keep_once);
-        let lost = matches!(exit.cause, Cause::Vm { .. });
+        // The death of a VM that it has to itself is its own death, and the policy's business.
+        let lost = matches!(exit.cause, Cause::Vm { .. }) && !self.record.has_own_vm();
         crate::engine::volumes::tell(&self.shared, &self.record, "unmount");
-        self.shared.shares.release(&self.record.id);
+        self.shared.shares_of(&self.record).release(&self.record.id);
         for exec in self.shared.registry.execs_of(&self.record.id) {
             exec.killed();
         }
@@ -103,7 +104,7 @@ impl Task {
     }
 
     async fn collect(&self) {
-        let Some(agent) = self.shared.machine.agent() else { return };
+        let Some(agent) = self.machine().agent() else { return };
         let request = v1::CollectRequest { process: Some(process(&self.record.id, None)) };
         if let Err(error) = call(QUICK, agent.grpc().collect(request)).await {
             // It is in the next snapshot again.

@@ -19,10 +19,10 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::mounts;
 use crate::record::Record;
+use crate::shares::Shares;
 use crate::spec;
 use crate::state::State;
 use crate::streams::Output;
-use crate::task::Shared;
 
 /// How long the guest may take to finish what it was sent: writing may wait for its disk.
 const FINISH: std::time::Duration = std::time::Duration::from_secs(600);
@@ -96,7 +96,7 @@ impl Engine {
             stat_only,
             mounts,
         };
-        let (stream, opened) = self.open_files(name, path, Kind::ArchiveGet(get)).await?;
+        let (stream, opened) = self.open_files(record, name, path, Kind::ArchiveGet(get)).await?;
         let tar = Output::new(Whole::new(Kept { from: stream, _borrowed: borrowed }));
         Ok(ArchiveRead { info: info(opened.stat.unwrap_or_default()), tar })
     }
@@ -124,29 +124,9 @@ impl Engine {
             mounts,
             user: record.config.user.clone().unwrap_or_default(),
         };
-        let (mut stream, _) = self.open_files(name, path, Kind::ArchivePut(put)).await?;
-        let lost = |error: &dyn std::fmt::Display| Error::Stream {
-            doing: "unpack the archive",
-            message: error.to_string(),
-        };
-        let mut frame = Vec::with_capacity(MAX_WRITE_BYTES);
-        while let Some(bytes) = tar.next().await {
-            // A client that goes away ends the connection without the end mark, and so the unpacking.
-            let bytes = bytes.map_err(|error| Refusal::Archive(format!("reading the archive: {error}")))?;
-            for chunk in bytes.chunks(MAX_WRITE_BYTES - 4) {
-                frame.clear();
-                frame.extend_from_slice(&u32::try_from(chunk.len()).unwrap_or(0).to_be_bytes());
-                frame.extend_from_slice(chunk);
-                stream.write_all(&frame).await.map_err(|error| lost(&error))?;
-            }
-        }
-        stream.write_all(&0_u32.to_be_bytes()).await.map_err(|error| lost(&error))?;
-        stream.flush().await.map_err(|error| lost(&error))?;
-        let answer = tokio::time::timeout(FINISH, read_frame::<v1::StreamOpened>(&mut stream));
-        let late = |_| Error::Deadline { doing: "unpack the archive", seconds: FINISH.as_secs() };
-        let answer = answer.await.map_err(late)?.map_err(|error| lost(&error))?;
-        if let Some(error) = answer.error {
-            return Err(refused(name, path, error.code(), error.message));
+        let (mut stream, _) = self.open_files(&record, name, path, Kind::ArchivePut(put)).await?;
+        if let Some((code, message)) = send(&mut stream, &mut tar).await? {
+            return Err(refused(name, path, code, message));
         }
         self.shared().events.container(&record, "extract-to-dir", &[]);
         Ok(())
@@ -177,7 +157,7 @@ impl Engine {
     ) -> Result<transport::Stream, Error> {
         let layers = self.layers_of(record).await?;
         let export = v1::Export { container_id: record.id.to_string(), layers, changes_only };
-        Ok(self.open_files(name, "/", Kind::Export(export)).await?.0)
+        Ok(self.open_files(record, name, "/", Kind::Export(export)).await?.0)
     }
 
     /// The layers of its image, as the agent maps them.
@@ -189,11 +169,12 @@ impl Engine {
 
     async fn open_files(
         &self,
+        record: &Record,
         name: &str,
         path: &str,
         kind: Kind,
     ) -> Result<(transport::Stream, v1::StreamOpened), Error> {
-        let agent = self.shared().machine.ensure_running().await?;
+        let agent = self.shared().machine_of(record).ensure_running().await?;
         let opened = agent.open_told(v1::StreamOpen { kind: Some(kind) }).await;
         opened.map_err(|error| match error {
             vmm::OpenError::Refused { code, message } => refused(name, path, code, message),
@@ -206,32 +187,69 @@ impl Engine {
         if record.state.run().is_some() || record.mounts.is_empty() {
             return Ok((Vec::new(), None));
         }
-        let agent = self.shared().machine.ensure_running().await?;
-        // Under a name of its own: the end of this must not take away what a start has been given meanwhile.
-        let mut reader = record.clone();
-        reader.id = ContainerId::random();
-        let borrowed = Borrowed { shared: Arc::clone(self.shared()), id: reader.id.clone() };
-        let mounts = mounts::resolve(self.shared(), &agent, &reader).await?;
+        let agent = self.shared().machine_of(record).ensure_running().await?;
+        let borrowed = Borrowed::new(self.shared().shares_of(record));
+        let mounts = mounts::resolve(self.shared(), &borrowed.user(&agent), record).await?;
         Ok((mounts, Some(borrowed)))
     }
 }
 
+/// Sends an archive, and gives what the guest says to it in the end: nothing, when it is unpacked.
+pub(super) async fn send<E: std::fmt::Display>(
+    stream: &mut transport::Stream,
+    tar: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin + Send),
+) -> Result<Option<(Code, String)>, Error> {
+    let lost = |error: &dyn std::fmt::Display| Error::Stream {
+        doing: "unpack the archive",
+        message: error.to_string(),
+    };
+    let mut frame = Vec::with_capacity(MAX_WRITE_BYTES);
+    while let Some(bytes) = tar.next().await {
+        // A client that goes away ends the connection without the end mark, and so the unpacking.
+        let bytes = bytes.map_err(|error| Refusal::Archive(format!("reading the archive: {error}")))?;
+        for chunk in bytes.chunks(MAX_WRITE_BYTES - 4) {
+            frame.clear();
+            frame.extend_from_slice(&u32::try_from(chunk.len()).unwrap_or(0).to_be_bytes());
+            frame.extend_from_slice(chunk);
+            stream.write_all(&frame).await.map_err(|error| lost(&error))?;
+        }
+    }
+    stream.write_all(&0_u32.to_be_bytes()).await.map_err(|error| lost(&error))?;
+    stream.flush().await.map_err(|error| lost(&error))?;
+    let answer = tokio::time::timeout(FINISH, read_frame::<v1::StreamOpened>(stream));
+    let late = |_| Error::Deadline { doing: "unpack the archive", seconds: FINISH.as_secs() };
+    let answer = answer.await.map_err(late)?.map_err(|error| lost(&error))?;
+    Ok(answer.error.map(|error| (error.code(), error.message)))
+}
+
 /// Folders of the host, shown to the guest as long as this lives.
-struct Borrowed {
-    shared: Arc<Shared>,
+pub(super) struct Borrowed {
+    shares: Arc<Shares>,
     id: ContainerId,
+}
+
+impl Borrowed {
+    /// Under a name of its own: the end of this must not take away what a container's start has been given.
+    pub(super) fn new(shares: Arc<Shares>) -> Self {
+        Self { shares, id: ContainerId::random() }
+    }
+
+    /// In whose name they are borrowed.
+    pub(super) fn user<'a>(&'a self, agent: &'a vmm::Agent) -> mounts::User<'a> {
+        mounts::User { agent, shares: &self.shares, id: &self.id }
+    }
 }
 
 impl Drop for Borrowed {
     fn drop(&mut self) {
-        self.shared.shares.release(&self.id);
+        self.shares.release(&self.id);
     }
 }
 
 /// A stream that keeps what it reads from in its place.
-struct Kept<R> {
-    from: R,
-    _borrowed: Option<Borrowed>,
+pub(super) struct Kept<R> {
+    pub(super) from: R,
+    pub(super) _borrowed: Option<Borrowed>,
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for Kept<R> {
@@ -259,7 +277,7 @@ fn writable(record: &Record, path: &str) -> Result<(), Refusal> {
     }
 }
 
-fn absolute(path: &str) -> String {
+pub(super) fn absolute(path: &str) -> String {
     if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
 }
 
@@ -275,7 +293,7 @@ fn refused(container: &str, path: &str, code: Code, message: String) -> Error {
     }
 }
 
-fn info(stat: v1::PathStat) -> PathInfo {
+pub(super) fn info(stat: v1::PathStat) -> PathInfo {
     PathInfo {
         name: stat.name,
         size: stat.size_bytes,
@@ -313,6 +331,7 @@ mod tests {
             read_only,
             propagation: String::new(),
             non_recursive: false,
+            read_only_non_recursive: false,
             mode: String::new(),
         };
         record.mounts = vec![mount("/data", false), mount("/data/fixed", true)];

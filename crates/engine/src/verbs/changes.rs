@@ -18,7 +18,7 @@ impl Engine {
     pub async fn changes(&self, name: &str) -> Result<Vec<FilesystemChange>, Error> {
         let record = self.find(name)?.now().record.clone();
         let layers = self.layers_of(&record).await?;
-        let agent = self.shared().machine.ensure_running().await?;
+        let agent = self.shared().machine_of(&record).ensure_running().await?;
         let request = v1::ChangesRequest { container_id: record.id.to_string(), layers };
         let reply = call(SLOW, agent.grpc().changes(request))
             .await
@@ -36,18 +36,18 @@ impl Engine {
 
     /// Bytes that containers have written, as far as a running VM tells.
     pub(crate) async fn written_bytes(&self, containers: &[ContainerId]) -> HashMap<String, i64> {
-        let Some(agent) = self.shared().machine.agent() else { return HashMap::new() };
-        let container_ids = containers.iter().map(ToString::to_string).collect();
-        let request = v1::DiskUsageRequest { container_ids, ..v1::DiskUsageRequest::default() };
-        match call(SLOW, agent.grpc().disk_usage(request)).await {
-            Ok(reply) => {
-                let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-                reply.containers.into_iter().map(|(id, count)| (id, bytes(count))).collect()
-            }
-            Err(error) => {
-                tracing::warn!(?error, "sizes of containers");
-                HashMap::new()
+        let mut written = HashMap::new();
+        let wanted = containers.iter().map(ToString::to_string).collect();
+        for (agent, container_ids) in self.shared().by_agent(wanted) {
+            let request = v1::DiskUsageRequest { container_ids, ..v1::DiskUsageRequest::default() };
+            match call(SLOW, agent.grpc().disk_usage(request)).await {
+                Ok(reply) => {
+                    let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+                    written.extend(reply.containers.into_iter().map(|(id, count)| (id, bytes(count))));
+                }
+                Err(error) => tracing::warn!(?error, "sizes of containers"),
             }
         }
+        written
     }
 }

@@ -5,14 +5,18 @@ mod archive;
 mod changes;
 mod commit;
 mod dockerfile;
+mod import;
 mod ps;
 mod refusal;
 mod stats;
 mod tar_end;
 mod top;
 pub(crate) mod update;
+mod volume_files;
 
 pub use archive::{ArchiveRead, PathInfo, PutOptions};
 pub use commit::CommitOptions;
+pub use import::{ImportOptions, check_changes};
 pub use refusal::Refusal;
 pub(crate) use stats::Followed;
+pub use volume_files::{FileInfo, VolumeFolder};

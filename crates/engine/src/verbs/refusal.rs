@@ -14,6 +14,17 @@ pub enum Refusal {
         /// Its name or id, as the client wrote it.
         container: String,
     },
+    /// A path of a volume.
+    #[error("Could not find the file {path} in volume {volume}")]
+    NoSuchVolumePath {
+        /// As the client wrote it.
+        path: String,
+        /// Its name.
+        volume: String,
+    },
+    /// A volume that is there as long as a container uses it.
+    #[error("{0}")]
+    InMemory(String),
     /// A path through something that is no folder.
     #[error("{0}")]
     NotADirectory(String),
@@ -79,9 +90,10 @@ pub enum Refusal {
 impl Refusal {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoSuchPath { .. } => ErrorKind::NotFound,
+            Self::NoSuchPath { .. } | Self::NoSuchVolumePath { .. } => ErrorKind::NotFound,
             Self::Conflict { .. }
             | Self::Removing(_)
+            | Self::InMemory(_)
             | Self::Dead(_)
             | Self::ExportDead(_)
             | Self::ExportRemoving(_) => ErrorKind::Conflict,

@@ -19,6 +19,7 @@ use super::Refusal;
 use crate::agent::{QUICK, call};
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::record::Record;
 use crate::registry::Handle;
 use crate::state::State;
 use crate::task::Shared;
@@ -68,19 +69,13 @@ async fn poll(shared: Arc<Shared>) {
             }
             followed.keys().map(ToString::to_string).collect()
         };
-        let samples = match shared.machine.agent() {
-            Some(agent) => {
-                let request = v1::StatsRequest { container_ids: wanted };
-                match call(QUICK, agent.grpc().stats(request)).await {
-                    Ok(reply) => reply.containers,
-                    Err(error) => {
-                        tracing::debug!(?error, "no statistics");
-                        Vec::new()
-                    }
-                }
+        let mut samples = Vec::new();
+        for (agent, container_ids) in shared.by_agent(wanted) {
+            match call(QUICK, agent.grpc().stats(v1::StatsRequest { container_ids })).await {
+                Ok(reply) => samples.extend(reply.containers),
+                Err(error) => tracing::debug!(?error, "no statistics"),
             }
-            None => Vec::new(),
-        };
+        }
         let mut samples: HashMap<String, _> =
             samples.into_iter().map(|sample| (sample.container_id.clone(), Arc::new(sample))).collect();
         for (id, sender) in shared.followed.lock().iter() {
@@ -110,7 +105,7 @@ impl Engine {
             return Ok(stream::iter([response(&handle, None, None)]).boxed());
         }
         if one_shot {
-            let sample = self.sample(&handle.id).await?;
+            let sample = self.sample(&view.record).await?;
             return Ok(stream::iter([response(&handle, sample.as_deref(), None)]).boxed());
         }
         let samples = follow(self.shared(), &handle.id);
@@ -136,9 +131,9 @@ impl Engine {
         Ok(if stream { all.boxed() } else { all.skip(1).take(1).boxed() })
     }
 
-    async fn sample(&self, id: &ContainerId) -> Result<Sample, Error> {
-        let Some(agent) = self.shared().machine.agent() else { return Ok(None) };
-        let request = v1::StatsRequest { container_ids: vec![id.to_string()] };
+    async fn sample(&self, record: &Record) -> Result<Sample, Error> {
+        let Some(agent) = self.shared().machine_of(record).agent() else { return Ok(None) };
+        let request = v1::StatsRequest { container_ids: vec![record.id.to_string()] };
         let reply = call(QUICK, agent.grpc().stats(request))
             .await
             .map_err(|error| error.into_error("read statistics"))?;

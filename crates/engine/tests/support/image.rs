@@ -17,7 +17,7 @@ pub async fn store(home: &Path) -> images::Store {
     .await
     .unwrap();
     let archive = archive(home);
-    store.import_oci_layout(&archive).await.unwrap();
+    store.load_file(&archive).await.unwrap();
     store
 }
 

@@ -1,37 +1,70 @@
 //! Whatever a layer is compressed with, told by its first bytes, since media types lie.
 
-use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use bytes::{Bytes, BytesMut};
 use ruzstd::decoding::FrameDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 
 use super::gzip::Gzip;
-use super::pipe::{Piece, PipeReader};
+use super::pipe::{Lender, Piece, PipeReader};
 
-const PIECE_BYTES: usize = 256 << 10;
 const PIECES_AHEAD: usize = 8;
+/// For the dictionary of the strongest of xz's own levels.
+const XZ_MEMORY_KIB: u32 = 80 << 10;
+
+/// What a stream is compressed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compression {
+    /// With nothing that is known here.
+    Plain,
+    Gzip,
+    Zstd,
+    Xz,
+    Bzip2,
+}
+
+impl Compression {
+    /// Of a layer's media type (`layer.md` of the image specification).
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Self::Gzip => "+gzip",
+            Self::Zstd => "+zstd",
+            Self::Plain | Self::Xz | Self::Bzip2 => "",
+        }
+    }
+
+    fn of(magic: &[u8]) -> Self {
+        match magic {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            // A frame, or a skippable frame before the first.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0] => Self::Xz,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// Takes a stream's first bytes, which tell its compression.
+pub(crate) fn sniff(blob: &mut impl Read) -> io::Result<(Vec<u8>, Compression)> {
+    // The first piece may be as short as the network likes.
+    let mut magic = Vec::new();
+    blob.take(6).read_to_end(&mut magic)?;
+    let compression = Compression::of(&magic);
+    Ok((magic, compression))
+}
 
 /// The tar inside `blob`.
-fn decompressed<'a, R: BufRead + Send + 'a>(mut blob: R) -> io::Result<Box<dyn Read + Send + 'a>> {
-    // The first piece may be as short as the network likes.
-    let mut magic = [0; 4];
-    let mut length = 0;
-    while length < magic.len() {
-        let count = blob.read(&mut magic[length..])?;
-        if count == 0 {
-            break;
-        }
-        length += count;
-    }
-    let blob = io::Cursor::new(magic[..length].to_vec()).chain(blob);
-    Ok(match magic {
-        [0x1f, 0x8b, ..] => Box::new(Gzip::new(blob)),
-        // A frame, or a skippable frame before the first.
-        [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Box::new(Zstd::new(blob)),
-        _ => Box::new(blob),
+pub(crate) fn decompressed<'a, R: BufRead + Send + 'a>(mut blob: R) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let (magic, compression) = sniff(&mut blob)?;
+    let blob = io::Cursor::new(magic).chain(blob);
+    Ok(match compression {
+        Compression::Gzip => Box::new(Gzip::new(blob)),
+        Compression::Zstd => Box::new(Zstd::new(blob)),
+        Compression::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(blob, true, XZ_MEMORY_KIB)),
+        Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(blob)),
+        Compression::Plain => Box::new(blob),
     })
 }
 
@@ -50,24 +83,10 @@ pub(crate) fn ahead<R: BufRead + Send, T>(blob: R, work: impl FnOnce(PipeReader)
 
 fn pump(blob: impl BufRead + Send, to: &SyncSender<Piece>) -> io::Result<Piece> {
     let mut tar = decompressed(blob)?;
-    // Pieces given away; their memory comes back once the worker has let go, which saves the kernel from
-    // making and clearing as much memory as the tar is long.
-    let mut lent = VecDeque::<Bytes>::new();
+    let mut lender = Lender::default();
     loop {
-        let returned = if lent.len() > PIECES_AHEAD { lent.pop_front() } else { None };
-        let mut piece = returned.and_then(|bytes| bytes.try_into_mut().ok()).unwrap_or_else(BytesMut::new);
-        piece.resize(PIECE_BYTES, 0);
-        let mut filled = 0;
-        while filled < PIECE_BYTES {
-            match tar.read(&mut piece[filled..])? {
-                0 => break,
-                count => filled += count,
-            }
-        }
-        piece.truncate(filled);
-        let piece = piece.freeze();
-        lent.push_back(piece.clone());
-        if filled == 0 || to.send(Piece::Bytes(piece)).is_err() {
+        let piece = lender.fill(&mut tar)?;
+        if piece.is_empty() || to.send(Piece::Bytes(piece)).is_err() {
             return Ok(Piece::End);
         }
     }

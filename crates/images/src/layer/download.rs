@@ -1,4 +1,5 @@
-//! A blob's bytes, in order and complete, over as many connections as it takes.
+//! A blob's bytes, in order and complete, over as many connections as it takes. A mirror that serves them
+//! badly is passed over for the rest: the next one is asked from the byte where it ended.
 
 use std::time::Duration;
 
@@ -73,22 +74,19 @@ async fn once(
     progress: &impl Fn(u64),
 ) -> Result<(), Failure> {
     let mut body = session.blob(digest, *at).await.map_err(|error| {
-        let lasting = match &error {
-            PullError::Unreachable { .. } | PullError::Malformed { .. } => false,
-            PullError::Registry { status, .. } => !matches!(status, 408 | 429 | 500..=599),
-            _ => true,
-        };
+        // The session has been patient already with those who are busy.
+        let lasting = !matches!(&error, PullError::Unreachable { .. } | PullError::Malformed { .. });
         Failure { host: session.host(), cause: error.to_string(), lasting }
     })?;
     let host = body.host.clone();
     loop {
-        let failure = |cause, lasting| Failure { host: host.clone(), cause, lasting };
+        let failure = |cause, lasting, passed_over: bool| {
+            Failure { host: host.clone(), cause, lasting: lasting && !passed_over }
+        };
         match body.chunk().await {
             Ok(Some(bytes)) if *at + bytes.len() as u64 > blob_bytes => {
-                return Err(failure(
-                    format!("it serves more than the {blob_bytes} bytes of the manifest"),
-                    true,
-                ));
+                let cause = format!("it serves more than the {blob_bytes} bytes of the manifest");
+                return Err(failure(cause, true, session.pass_over(digest, &body)));
             }
             Ok(Some(bytes)) => {
                 let length = bytes.len() as u64;
@@ -99,10 +97,11 @@ async fn once(
                 progress(*at);
             }
             Ok(None) if *at < blob_bytes => {
-                return Err(failure("the connection was closed before the blob's end".into(), false));
+                let cause = "the connection was closed before the blob's end".to_owned();
+                return Err(failure(cause, false, session.pass_over(digest, &body)));
             }
             Ok(None) => return Ok(()),
-            Err(cause) => return Err(failure(cause, false)),
+            Err(cause) => return Err(failure(cause, false, session.pass_over(digest, &body))),
         }
     }
 }

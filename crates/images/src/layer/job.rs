@@ -12,13 +12,12 @@ use super::download::{Wanted, download};
 use super::pipe::{Piece, PipeReader};
 use super::shared::Phase;
 use super::spool::{Spool, Spooled};
-use crate::catalog::{LayerRecord, LayerState};
 use crate::erofs::{self, Limits, Written};
-use crate::layer_disk::{Extent, WriteError};
+use crate::layer_disk::Extent;
 use crate::registry::Session;
 use crate::store::blocking;
 use crate::works::Works;
-use crate::{Layer, LayerError, StorageError};
+use crate::{Layer, LayerError};
 
 /// Pieces in flight between two stages, each some 16 to 400 KiB.
 const PIPE_PIECES: usize = 16;
@@ -44,17 +43,20 @@ pub(super) async fn run(
     cancel: &CancellationToken,
 ) -> Result<(), LayerError> {
     // The job before may have brought it between the caller's look and ours.
-    if works.catalog.snapshot().layers.contains_key(&order.diff_id) {
+    if works.has_layer(&order.diff_id) {
         return Ok(());
     }
-    let first = attempt(works, order, session, phase, cancel).await;
-    let outcome = match first {
-        // What an earlier process left may have been lost in a power failure. Once more, from byte 0.
-        Err((LayerError::WrongDigest { .. }, resumed)) if resumed && session.is_some() => {
-            discard_partial(works, order).await;
-            attempt(works, order, session, phase, cancel).await
+    let outcome = loop {
+        let outcome = attempt(works, order, session, phase, cancel).await;
+        let (Err((LayerError::WrongDigest { .. }, resumed)), Some(session)) = (&outcome, session) else {
+            break outcome;
+        };
+        // What an earlier process left may have been lost in a power failure; what a mirror served is another
+        // matter. Each is a reason to begin anew, from byte 0, once.
+        if !*resumed && !session.distrust_mirrors(order.digest) {
+            break outcome;
         }
-        other => other,
+        discard_partial(works, order).await;
     };
     let written = match outcome {
         Ok(written) => written,
@@ -159,12 +161,7 @@ fn verdict(
     unpacked: Result<Written, erofs::LayerError>,
 ) -> Result<Written, LayerError> {
     let unpacked = match unpacked {
-        Err(erofs::LayerError::Write(WriteError::NoSpace { path } | WriteError::Full { path, .. })) => {
-            return Err(LayerError::DiskFull { digest, path });
-        }
-        Err(erofs::LayerError::Write(WriteError::Io { path, source })) => {
-            return Err(StorageError::File { path, source }.into());
-        }
+        Err(erofs::LayerError::Write(error)) => return Err(LayerError::stored(digest, error.into())),
         other => other.map_err(|error| LayerError::Unpack { digest, cause: error.to_string() }),
     };
     if cancelled {
@@ -185,45 +182,11 @@ fn give_back(works: &Works, extents: &[Extent]) {
     }
 }
 
-/// Blocking. Order matters: the layer's bytes are safe before the catalog says so.
+/// Blocking.
 fn record(works: &Works, order: Order, written: &Written) -> Result<(), LayerError> {
     let Order { digest, blob_bytes, media_type, diff_id } = order;
-    let stored = works
-        .disk
-        .sync()
-        .map_err(|error| match error {
-            WriteError::NoSpace { path } | WriteError::Full { path, .. } => {
-                LayerError::DiskFull { digest, path }
-            }
-            WriteError::Io { path, source } => StorageError::File { path, source }.into(),
-        })
-        .and_then(|()| works.content.promote(&digest).map_err(LayerError::from))
-        .and_then(|()| {
-            let extents = written.extents.clone();
-            let size_bytes = written.tar_bytes;
-            let layer = Layer { diff_id, digest, media_type, blob_bytes, size_bytes, extents };
-            works
-                .catalog
-                .update(|snapshot| {
-                    // Another blob of the same tar may have been first.
-                    let new = !snapshot.layers.contains_key(&diff_id);
-                    if new {
-                        let record = LayerRecord { layer, state: LayerState::Fresh };
-                        snapshot.layers.insert(diff_id, Arc::new(record));
-                    }
-                    Ok::<_, StorageError>(new)
-                })
-                .map_err(LayerError::from)
-        });
-    match stored {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            give_back(works, &written.extents);
-            works.content.remove_blob(&digest).map_err(LayerError::from)
-        }
-        Err(error) => {
-            give_back(works, &written.extents);
-            Err(error)
-        }
-    }
+    let (size_bytes, extents) = (written.tar_bytes, written.extents.clone());
+    let layer = Layer { diff_id, digest, media_type, blob_bytes, size_bytes, extents };
+    let added = works.add_layer(&layer, &works.content.partial(&digest));
+    added.map(drop).map_err(|error| LayerError::stored(digest, error))
 }

@@ -15,6 +15,7 @@
 //!
 //! Must not know: images, references, Docker's messages.
 
+mod arrive;
 mod decompress;
 mod download;
 mod gzip;
@@ -23,5 +24,10 @@ mod pipe;
 mod shared;
 mod spool;
 
+pub use arrive::ArriveError;
+pub(crate) use arrive::{Arrived, arrive};
+#[cfg(any(fuzzing, test))]
+pub(crate) use decompress::decompressed;
+pub(crate) use decompress::{ahead, sniff, Compression};
 pub(crate) use job::Order;
 pub(crate) use shared::{Jobs, Phase, Subscription};

@@ -1,9 +1,41 @@
 //! Bytes from one thread to the next, with an end that cannot be mistaken for a break.
 
+use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
 use std::sync::mpsc::Receiver;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+
+const PIECE_BYTES: usize = 256 << 10;
+/// Pieces that may be on their way before memory is asked for again.
+const LENT: usize = 8;
+
+/// Makes pieces of a stream, in memory that comes back once their receiver has let go: that saves the kernel from
+/// making and clearing as much memory as the stream is long.
+#[derive(Debug, Default)]
+pub(crate) struct Lender {
+    lent: VecDeque<Bytes>,
+}
+
+impl Lender {
+    /// The next piece, as long as one can be; empty at the end.
+    pub(crate) fn fill(&mut self, from: &mut impl Read) -> io::Result<Bytes> {
+        let returned = if self.lent.len() > LENT { self.lent.pop_front() } else { None };
+        let mut piece = returned.and_then(|bytes| bytes.try_into_mut().ok()).unwrap_or_else(BytesMut::new);
+        piece.resize(PIECE_BYTES, 0);
+        let mut filled = 0;
+        while filled < PIECE_BYTES {
+            match from.read(&mut piece[filled..])? {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        piece.truncate(filled);
+        let piece = piece.freeze();
+        self.lent.push_back(piece.clone());
+        Ok(piece)
+    }
+}
 
 /// What goes through the pipe.
 #[derive(Debug)]

@@ -102,10 +102,5 @@ impl Spool {
 
 /// A failure at the partial file, as the layer's.
 fn failed(digest: Digest, path: &std::path::Path, error: io::Error) -> LayerError {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            LayerError::DiskFull { digest, path: path.to_owned() }
-        }
-        _ => StorageError::file(path)(error).into(),
-    }
+    LayerError::stored(digest, StorageError::file(path)(error))
 }

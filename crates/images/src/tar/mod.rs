@@ -29,6 +29,12 @@ pub const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 /// The most data segments that one sparse file may have.
 pub const MAX_SEGMENTS: usize = 1 << 20;
 
+/// Whether a stream that begins with these bytes may be a tar.
+pub(crate) fn is_header(bytes: &[u8]) -> bool {
+    let block = bytes.first_chunk::<{ header::BLOCK }>();
+    block.is_some_and(|block| header::is_zero(block) || header::checksum_matches(block))
+}
+
 /// Names are bytes; people read text.
 pub(crate) fn quoted(name: &[u8]) -> String {
     const MOST: usize = 200;

@@ -62,7 +62,7 @@ pub struct Entry {
 /// What is known of the stream once it has been read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stream {
-    /// sha256 of all bytes; an OCI layer's DiffID.
+    /// sha256 of all bytes; an OCI layer's DiffID. Of nothing, from [`Reader::unhashed`].
     pub digest: Digest,
     /// Their number.
     pub bytes: u64,
@@ -74,7 +74,7 @@ pub struct Reader<R> {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
-    hasher: Hasher,
+    hasher: Option<Hasher>,
     received: u64,
     limit: u64,
     /// Bytes of the current entry's data still in the stream, and the padding behind them.
@@ -93,7 +93,7 @@ impl<R: Read> Reader<R> {
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
             start: 0,
             end: 0,
-            hasher: Hasher::default(),
+            hasher: Some(Hasher::default()),
             received: 0,
             limit,
             remaining: 0,
@@ -102,6 +102,11 @@ impl<R: Read> Reader<R> {
             global: Pax::default(),
             ended: false,
         }
+    }
+
+    /// A reader of an archive whose digest nobody asks for.
+    pub fn unhashed(input: R, limit: u64) -> Self {
+        Self { hasher: None, ..Self::new(input, limit) }
     }
 
     /// The next entry; what is left of the present one is skipped. `None` at the end of the archive.
@@ -174,7 +179,7 @@ impl<R: Read> Reader<R> {
         while self.next_entry()?.is_some() {}
         self.name = b"end of archive".to_vec();
         while self.refill()? {}
-        Ok(Stream { digest: self.hasher.finish(), bytes: self.received })
+        Ok(Stream { digest: self.hasher.unwrap_or_default().finish(), bytes: self.received })
     }
 
     fn entry(
@@ -386,7 +391,9 @@ impl<R: Read> Reader<R> {
                 Err(error) => return Err(TarError::Read(error)),
             }
         };
-        self.hasher.update(&self.buffer[..count]);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&self.buffer[..count]);
+        }
         self.received += count as u64;
         if self.received > self.limit {
             return Err(TarError::TooLarge { entry: quoted(&self.name), limit: self.limit });

@@ -3,7 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "test code; clippy only knows functions marked as tests")]
 
 pub(crate) mod image;
+#[cfg(unix)]
+pub(crate) mod proxy;
+#[cfg(unix)]
+pub(crate) mod real;
 pub(crate) mod registry;
+pub(crate) mod tools;
 
 use std::path::{Path, PathBuf};
 

@@ -100,6 +100,24 @@ fn mounts() {
     let wanted = mount(&bind, &here).unwrap().mount;
     assert_eq!(wanted.source, Source::HostPath { path: "/here".into(), create: false });
     assert_eq!((wanted.propagation.as_str(), wanted.non_recursive), ("rslave", true));
+    for (read_only, not_below, all_below, expected) in [
+        (true, true, false, Some(true)),
+        (true, false, true, Some(false)),
+        (false, false, false, Some(false)),
+        (false, true, false, None),
+        (false, false, true, None),
+        (true, true, true, None),
+    ] {
+        let options = MountBindOptions {
+            read_only_non_recursive: Some(not_below),
+            read_only_force_recursive: Some(all_below),
+            ..MountBindOptions::default()
+        };
+        let bind = asked(MountType::BIND, "/here", "/a");
+        let bind = Asked { bind_options: Some(options), read_only: Some(read_only), ..bind };
+        let found = mount(&bind, &here).ok().map(|wanted| wanted.mount.read_only_non_recursive);
+        assert_eq!(found, expected, "{bind:?}");
+    }
     let options = MountTmpfsOptions {
         size_bytes: Some(4096),
         mode: Some(0o1777),
