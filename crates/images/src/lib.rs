@@ -16,9 +16,9 @@
 //!
 //! Must not know: containers, Docker's HTTP, the VM, where the state folder is.
 
-pub mod browse;
-mod archive;
 mod accounts;
+mod archive;
+pub mod browse;
 mod catalog;
 mod commit;
 mod content;
@@ -55,8 +55,8 @@ pub use layer::ArriveError;
 pub use layer_disk::Extent;
 pub use platform::{Platform, PlatformError};
 pub use progress::{Progress, ProgressDetail};
-pub use registry::{Credentials, KeychainError, LoginError};
 pub use push::{Push, PushError, PushProgress, Pushed};
+pub use registry::{Credentials, KeychainError, LoginError};
 pub use remove::{InUse, Removed};
 pub use search::{Found, Search, SearchError};
 pub use settings::{Mirror, ProxySettings, RegistrySettings};

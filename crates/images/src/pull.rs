@@ -258,7 +258,9 @@ async fn document(works: &Arc<Works>, request: &Request, selector: &Selector) ->
 /// The manifest with this digest, if it is an image's that is here: what is known is not asked for again.
 async fn kept(works: &Arc<Works>, digest: Digest) -> Result<Option<Fetched>, PullError> {
     let snapshot = works.catalog.snapshot();
-    let Some(image) = snapshot.images.values().find(|image| image.manifest == digest) else { return Ok(None) };
+    let Some(image) = snapshot.images.values().find(|image| image.manifest == digest) else {
+        return Ok(None);
+    };
     let media_type = image.manifest_media_type.clone();
     let works = Arc::clone(works);
     let limit_bytes = crate::registry::MANIFEST_LIMIT_BYTES;

@@ -1,6 +1,7 @@
 //! What a pull tells whoever watches it: Docker's lines, in Docker's order, not too often.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -17,15 +18,24 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The sending end; without one nobody watches.
 #[derive(Debug, Clone)]
-pub(crate) struct Reporter(Option<mpsc::Sender<Progress>>);
+pub(crate) struct Reporter {
+    sender: Option<mpsc::Sender<Progress>>,
+    /// One of several tags: whether any was new; their end is told for all of them at once.
+    several: Option<Arc<AtomicBool>>,
+}
 
 impl Reporter {
     pub(crate) fn new(sender: Option<mpsc::Sender<Progress>>) -> Self {
-        Self(sender)
+        Self { sender, several: None }
+    }
+
+    /// For pulls that are told as one.
+    pub(crate) fn for_several(sender: mpsc::Sender<Progress>) -> Self {
+        Self { sender: Some(sender), several: Some(Arc::default()) }
     }
 
     async fn line(&self, progress: Progress) {
-        if let Some(sender) = &self.0 {
+        if let Some(sender) = &self.sender {
             // Gone or slow: either way the pull goes on.
             let _ = sender.send_timeout(progress, PATIENCE).await;
         }
@@ -41,6 +51,21 @@ impl Reporter {
 
     pub(crate) async fn end(&self, digest: &Digest, name: &str, known: bool) {
         self.line(Progress::line(format!("Digest: {digest}"))).await;
+        match &self.several {
+            Some(new) => {
+                new.fetch_or(!known, Ordering::Relaxed);
+            }
+            None => self.status(name, known).await,
+        }
+    }
+
+    /// The end of them all.
+    pub(crate) async fn end_of_several(&self, name: &str) {
+        let new = self.several.as_ref().is_some_and(|new| new.load(Ordering::Relaxed));
+        self.status(name, !new).await;
+    }
+
+    async fn status(&self, name: &str, known: bool) {
         let what = if known { "Image is up to date for" } else { "Downloaded newer image for" };
         self.line(Progress::line(format!("Status: {what} {name}"))).await;
     }
@@ -64,7 +89,7 @@ impl Reporter {
                 Phase::Downloading(current) => {
                     if told.is_none_or(|at| at.elapsed() >= INTERVAL) {
                         told = Some(Instant::now());
-                        if let Some(sender) = &self.0 {
+                        if let Some(sender) = &self.sender {
                             // One of many: the next one says it better.
                             let _ = sender.try_send(Progress::bytes(&id, "Downloading", current, total));
                         }

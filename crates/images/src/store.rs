@@ -17,7 +17,8 @@ use crate::remove::{InUse, Removed};
 use crate::report::Reporter;
 use crate::works::Works;
 use crate::{
-    Credentials, Image, LookupError, Platform, Progress, PullError, RegistrySettings, RemoveError, StorageError, TagError,
+    Credentials, Image, LookupError, Platform, Progress, PullError, RegistrySettings, RemoveError,
+    StorageError, TagError,
 };
 
 /// All images of this machine.

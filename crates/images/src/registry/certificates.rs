@@ -36,7 +36,8 @@ impl Certificates {
                     paths.sort();
                     found.get_or_insert_default().add(&paths)?;
                 }
-                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
                 Err(error) => return Err(bad(&folder, &error)),
             }
         }
@@ -152,7 +153,10 @@ mod tests {
     #[test]
     fn what_is_incomplete_or_unreadable_is_named() {
         for (files, expected) in [
-            (&[("a.cert", b"x")][..], "missing key a.key for client certificate a.cert. CA certificates must"),
+            (
+                &[("a.cert", b"x")][..],
+                "missing key a.key for client certificate a.cert. CA certificates must",
+            ),
             (&[("a.key", b"x")], "missing client certificate a.cert for key a.key"),
             (&[("ca.crt", b"x")], "ca.crt"),
             (&[("a.cert", b"x"), ("a.key", b"x")], "a.key"),

@@ -37,7 +37,8 @@ impl Endpoint {
     /// A client's credentials are for the registry alone: mirrors are shown what is stored for them.
     pub(crate) fn of(registry: &str, settings: &RegistrySettings, sent: &Credentials) -> Vec<Self> {
         let mirrors = settings.mirrors.iter().filter(|m| m.of == registry);
-        let mirrors = mirrors.map(|m| Self { mirror: true, ..Self::new(&m.url, settings, Credentials::Anonymous) });
+        let mirrors =
+            mirrors.map(|m| Self { mirror: true, ..Self::new(&m.url, settings, Credentials::Anonymous) });
         mirrors.chain([Self::itself(registry, settings, sent)]).collect()
     }
 

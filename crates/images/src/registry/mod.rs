@@ -53,7 +53,11 @@ impl Registries {
     }
 
     /// Keeps credentials where docker's client keeps them.
-    pub(crate) async fn remember(&self, server: &str, credentials: &Credentials) -> Result<(), KeychainError> {
+    pub(crate) async fn remember(
+        &self,
+        server: &str,
+        credentials: &Credentials,
+    ) -> Result<(), KeychainError> {
         let present = self.present();
         let registry = registry_of(server).unwrap_or_else(|_| server.to_owned());
         keychain::store(present.settings.docker_config.as_deref(), &registry, credentials).await

@@ -36,7 +36,13 @@ impl Call {
     /// `target` is a path below the repository (`manifests/latest`), or what a `Location` said: a whole
     /// address, or a path from the root.
     pub(crate) fn new(method: Method, target: impl Into<String>) -> Self {
-        Self { method, target: target.into(), headers: HeaderMap::new(), body: Payload::Empty, mount_from: None }
+        Self {
+            method,
+            target: target.into(),
+            headers: HeaderMap::new(),
+            body: Payload::Empty,
+            mount_from: None,
+        }
     }
 
     /// Sends these along.
@@ -96,7 +102,8 @@ impl Session {
                 (Challenge::Bearer(_), None) => true,
                 // Once more with another token: this one may have expired.
                 (Challenge::Bearer(bearer), Some(proof)) => {
-                    let fixed = matches!(endpoint.credentials(&self.present).await, Credentials::RegistryToken(_));
+                    let fixed =
+                        matches!(endpoint.credentials(&self.present).await, Credentials::RegistryToken(_));
                     let insufficient = bearer.error.as_deref() == Some("insufficient_scope");
                     let changed = proof.starts_with("Basic ");
                     changed || (refused.is_none() && !fixed && !insufficient)

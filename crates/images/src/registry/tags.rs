@@ -66,7 +66,10 @@ mod tests {
 
     #[test]
     fn links_to_the_next_page() {
-        assert_eq!(target(r#"</v2/a/tags/list?last=b&n=2>; rel="next""#).unwrap(), "/v2/a/tags/list?last=b&n=2");
+        assert_eq!(
+            target(r#"</v2/a/tags/list?last=b&n=2>; rel="next""#).unwrap(),
+            "/v2/a/tags/list?last=b&n=2"
+        );
         assert_eq!(target("<x>;rel=next").unwrap(), "x");
         for text in [r#"<x>; rel="prev""#, "x; rel=next", "<x", ""] {
             assert_eq!(target(text), None, "{text}");

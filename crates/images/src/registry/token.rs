@@ -133,9 +133,11 @@ pub(crate) async fn fetch(
     let name = format!("{}://{}{}", url.scheme(), url.authority_without_user(), url.path());
     let response = ask(&host, || request(client, url.clone(), wanted, offline)).await?;
     let verb = if matches!(wanted.credentials, Credentials::IdentityToken(_)) { "Post" } else { "Get" };
-    if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST) {
+    if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST)
+    {
         let said = answer::said(response, &host).await;
-        let detail = if said.message.is_empty() { "authentication required".to_owned() } else { said.message };
+        let detail =
+            if said.message.is_empty() { "authentication required".to_owned() } else { said.message };
         return Err(PullError::Unauthorized { request: format!("{verb} \"{name}\""), detail });
     }
     if response.status() == StatusCode::TOO_MANY_REQUESTS {
@@ -147,11 +149,13 @@ pub(crate) async fn fetch(
         return Err(PullError::Registry { host, status, what, detail });
     }
     let bytes = answer::limited(response, "token", ANSWER_LIMIT_BYTES, &host).await?;
-    let malformed = |detail: &str| PullError::Malformed { what: format!("token of {host}"), detail: detail.into() };
+    let malformed =
+        |detail: &str| PullError::Malformed { what: format!("token of {host}"), detail: detail.into() };
     // serde's reasons may quote the token.
     let reply: Reply = serde_json::from_slice(&bytes).map_err(|_| malformed("not JSON"))?;
     let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let value = filled(reply.token).or(filled(reply.access_token)).ok_or_else(|| malformed("it holds no token"))?;
+    let value =
+        filled(reply.token).or(filled(reply.access_token)).ok_or_else(|| malformed("it holds no token"))?;
     let life = Duration::try_from_secs_f64(reply.expires_in.unwrap_or_default()).unwrap_or_default();
     let life = life.clamp(SHORTEST_LIFE, LONGEST_LIFE) - MARGIN;
     Ok(Token { value, until: Instant::now() + life, refresh: filled(reply.refresh_token) })
@@ -161,7 +165,8 @@ fn request(client: &Client, mut url: Url, wanted: &Wanted, offline: bool) -> Req
     let scopes = &wanted.scopes;
     if let Credentials::IdentityToken(token) = &wanted.credentials {
         let scope = scopes.join(" ");
-        let mut form = vec![("grant_type", "refresh_token"), ("refresh_token", token), ("client_id", CLIENT_ID)];
+        let mut form =
+            vec![("grant_type", "refresh_token"), ("refresh_token", token), ("client_id", CLIENT_ID)];
         form.push(("service", wanted.service.as_deref().unwrap_or_default()));
         if !scope.is_empty() {
             form.push(("scope", &scope));
@@ -184,7 +189,9 @@ fn request(client: &Client, mut url: Url, wanted: &Wanted, offline: bool) -> Req
         }
     }
     match &wanted.credentials {
-        Credentials::Basic { user, password } => client.get(url).header("authorization", basic(user, password)),
+        Credentials::Basic { user, password } => {
+            client.get(url).header("authorization", basic(user, password))
+        }
         _ => client.get(url),
     }
 }
@@ -199,7 +206,9 @@ async fn ask(host: &str, request: impl Fn() -> RequestBuilder) -> Result<Respons
     let mut patience = Patience::default();
     loop {
         let (pause, outcome) = match request().send().await {
-            Ok(response) if passing(response.status()) => (patience.pause(told(response.headers())), Ok(response)),
+            Ok(response) if passing(response.status()) => {
+                (patience.pause(told(response.headers())), Ok(response))
+            }
             Ok(response) => return Ok(response),
             Err(error) => (patience.pause(None), Err(error)),
         };

@@ -74,7 +74,8 @@ impl Home {
     pub(crate) async fn pull_watched(&self, reference: &str) -> (Result<Image, PullError>, Vec<Progress>) {
         let reference: Reference = reference.parse().unwrap();
         let (sender, mut receiver) = mpsc::channel(1024);
-        let image = self.store.pull(&reference, None, Credentials::Anonymous, sender, CancellationToken::new()).await;
+        let image =
+            self.store.pull(&reference, None, Credentials::Anonymous, sender, CancellationToken::new()).await;
         let mut lines = Vec::new();
         while let Ok(progress) = receiver.try_recv() {
             lines.push(progress);

@@ -64,7 +64,8 @@ impl Config {
     /// What this file itself holds for `server`: under its own name, or an old one with the same host.
     pub(super) fn entry(&self, server: &str) -> Option<Entry> {
         let auths = self.fields.get("auths")?.as_object()?;
-        let auth = auths.get(server).or_else(|| Some(auths.iter().find(|(key, _)| same_server(key, server))?.1))?;
+        let auth =
+            auths.get(server).or_else(|| Some(auths.iter().find(|(key, _)| same_server(key, server))?.1))?;
         let text = |name: &str| auth.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         if let Some(token) = text("identitytoken") {
             return Some(Entry { user: Entry::TOKEN.to_owned(), secret: token.to_owned() });

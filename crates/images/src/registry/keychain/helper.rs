@@ -144,6 +144,11 @@ impl Helper {
 
 fn installed(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = std::env::split_paths(&path).chain(FURTHER.iter().map(PathBuf::from)).collect();
-    folders.into_iter().filter(|folder| folder.is_absolute()).map(|folder| folder.join(program)).find(|p| p.is_file())
+    let folders: Vec<PathBuf> =
+        std::env::split_paths(&path).chain(FURTHER.iter().map(PathBuf::from)).collect();
+    folders
+        .into_iter()
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(program))
+        .find(|p| p.is_file())
 }

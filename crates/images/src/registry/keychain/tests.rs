@@ -64,5 +64,8 @@ async fn what_is_stored_in_the_file_is_found_and_erased() {
     erase(folder, "r:5000").await.unwrap();
     assert_eq!(find(folder, "r:5000").await, None);
     assert!(fs::read_to_string(dir.path().join("config.json")).unwrap().contains(HUB_SERVER));
-    assert!(matches!(store(None, "r", &Credentials::IdentityToken("t".into())).await, Err(KeychainError::NoFolder)));
+    assert!(matches!(
+        store(None, "r", &Credentials::IdentityToken("t".into())).await,
+        Err(KeychainError::NoFolder)
+    ));
 }
