@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use engine::{Engine, EngineConfig};
+use engine::{Engine, EngineConfig, OwnVmConfig};
 use engine_api::{Api, Listener, Service};
 use vmm::{Vm, VmConfig};
 
 use crate::args::Args;
 use crate::ending::Requests;
 use crate::home::Home;
+use crate::live::Live;
 use crate::settings::Settings;
 use crate::{bundled, lock, logging, places};
 
@@ -18,7 +19,8 @@ use crate::{bundled, lock, logging, places};
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let home = Home::open(args.home)?;
     let _lock = lock::take(&home.run().join("coracled.lock"))?;
-    let settings = Settings::read(&args.settings.unwrap_or_else(|| home.settings()))?;
+    let settings_file = args.settings.unwrap_or_else(|| home.settings());
+    let settings = Settings::read(&settings_file)?;
     let filter = args.log.as_deref().or(settings.log.as_deref()).unwrap_or("info");
     logging::start(&home.log().join("coracled.log"), filter)?;
     let requests = Requests::listen().context("listening for signals")?;
@@ -35,17 +37,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
     // Clients that come from now on wait in the socket's queue until all is in place.
     let listener = Listener::bind(&home.socket()).await?;
-    let images = images::Store::open(&home.images(), &home.db().join("images.redb"), settings.registries())
+    let registries = settings.registries(&home);
+    let images = images::Store::open(&home.images(), &home.db().join("images.redb"), registries)
         .await
         .context("opening the image store")?;
     let warnings = take_in_bundled(&images, &home, &assets).await;
     let config = vm_config(&home, &settings, assets, libexec);
     let (memory_bytes, cpus) = (config.memory_mib << 20, config.cpus);
+    let own_vms = OwnVmConfig::below(home.path(), config.clone());
     let vm = Vm::new(config);
     let engine = Engine::open(
         EngineConfig {
             db_path: home.db().join("engine.redb"),
             file_sharing: settings.file_sharing(),
+            own_vms,
             publish_on: settings.publish_on,
         },
         images.clone(),
@@ -60,9 +65,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         id: home.id()?,
         memory_bytes,
         cpus,
-        registries: settings.registries(),
         warnings,
     };
+    // Without it settings count at the next start.
+    let live = Live::watch(&settings_file, home.clone(), images.clone());
+    if let Err(error) = &live {
+        tracing::warn!("changes of settings are not seen: {error:#}");
+    }
     let api = Api::new(engine.clone(), vm.clone(), service);
 
     let watcher = tokio::spawn(stop_on_request(requests, api.clone()));
@@ -72,6 +81,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     tracing::info!("coracled lets go of containers and VM, which run on");
     engine.shutdown().await;
     tracing::debug!("the engine is closed");
+    drop(live);
     images.close().await;
     tracing::debug!("the image store is closed");
     vm.detach().await;

@@ -34,10 +34,13 @@ async fn served() -> Served {
     let (folder, database) = (home.join("images"), home.join("db/images.redb"));
     let images = images::Store::open(&folder, &database, Default::default()).await.unwrap();
     let config = VmConfig::below(&home, home.join("no-assets"), home.join("no-helpers"));
-    let vm = Vm::new(VmConfig { qemu: Some(home.join("no-qemu")), ..config });
+    let config = VmConfig { qemu: Some(home.join("no-qemu")), ..config };
+    let own_vms = engine::OwnVmConfig::below(&home, config.clone());
+    let vm = Vm::new(config);
     let engine = EngineConfig {
         db_path: home.join("db/engine.redb"),
         file_sharing: Vec::new(),
+        own_vms,
         publish_on: engine::PublishOn::default(),
     };
     let engine = Engine::open(engine, images, Arc::new(vm.clone())).await.unwrap();
@@ -48,7 +51,6 @@ async fn served() -> Served {
         id: "an-id".into(),
         memory_bytes: 512 << 20,
         cpus: 3,
-        registries: Default::default(),
         warnings: vec!["WARNING: something".into()],
     };
     let api = Api::new(engine, vm, service);

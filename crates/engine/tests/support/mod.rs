@@ -153,6 +153,10 @@ async fn open(home: &std::path::Path, store: &images::Store, machine: &Arc<FakeM
     let config = EngineConfig {
         db_path: home.join("db/engine.redb"),
         file_sharing: Vec::new(),
+        own_vms: engine::OwnVmConfig::below(
+            home,
+            vmm::VmConfig::below(home, home.join("assets"), home.join("helpers")),
+        ),
         publish_on: engine::PublishOn::default(),
     };
     Engine::open(config, store.clone(), Arc::clone(machine) as Arc<dyn Machine>).await.unwrap()

@@ -1,0 +1,297 @@
+//! VMs of one container each: `--runtime vm`.
+//!
+//! ```text
+//!   main VM ── every other container            one Machine, one session
+//!   own VM  ── this container alone             a Machine and a session of its own, the same agent, the same requests
+//! ```
+//!
+//! A container's own VM has the layer disk in common with the others, read-only, and a data disk of its own for the upper
+//! layer, logs and anonymous volumes. It is started with the container, goes on for a while after its end for those who
+//! read logs and files, and is gone with all its files when the container is removed.
+//!
+//! Must not know: how a VM is made ([`vmm`]), what runs in it.
+
+mod limits;
+mod size;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use types::ContainerId;
+use vmm::{Choice, RestartPolicy, Templates, Vm, VmConfig};
+
+pub(crate) use limits::{check, join_network, joinable};
+
+use crate::machine::Machine;
+use crate::mounts::Source;
+use crate::record::Record;
+use crate::registry::Handle;
+use crate::session;
+use crate::shares::Shares;
+use crate::task::Shared;
+
+/// How long a VM goes on that nothing runs in and nobody asks for anything.
+const LINGER: Duration = Duration::from_secs(20);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// Sparse size of a data disk.
+const DATA_DISK_BYTES: u64 = 16 << 30;
+
+/// Where VMs of single containers live.
+#[derive(Debug, Clone)]
+pub struct OwnVmConfig {
+    /// The main VM's: kernel, helper programs, layer disk, accelerator and QEMU are the same.
+    pub like: VmConfig,
+    /// Folder of run folders; short, for there are sockets in them.
+    pub run_dir: PathBuf,
+    /// Folder of data disks.
+    pub disks_dir: PathBuf,
+    /// Folder of saved guests.
+    pub templates_dir: PathBuf,
+}
+
+impl OwnVmConfig {
+    /// Below `home` (`$CORACLE_HOME`), otherwise `like` the main VM.
+    #[must_use]
+    pub fn below(home: &Path, like: VmConfig) -> Self {
+        Self {
+            like,
+            run_dir: home.join("run/own"),
+            disks_dir: home.join("disks/own"),
+            templates_dir: home.join("run/saved"),
+        }
+    }
+}
+
+/// The VMs of single containers.
+pub(crate) struct OwnVms {
+    config: OwnVmConfig,
+    roots: Vec<PathBuf>,
+    templates: Arc<Templates>,
+    live: Mutex<HashMap<ContainerId, Arc<OwnVm>>>,
+}
+
+/// One of them.
+pub(crate) struct OwnVm {
+    vm: Vm,
+    pub(crate) machine: Arc<dyn Machine>,
+    pub(crate) shares: Arc<Shares>,
+    used: Mutex<Instant>,
+}
+
+impl OwnVm {
+    fn touch(&self) {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn unused_for(&self) -> Duration {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+}
+
+impl OwnVms {
+    /// Looks at nothing but what an interrupted making of a template has left. `roots` are the folders of the host that
+    /// containers may mount.
+    pub(crate) fn new(config: OwnVmConfig, roots: Vec<PathBuf>) -> Self {
+        let templates = Arc::new(Templates::new(config.templates_dir.clone()));
+        Self { config, roots, templates, live: Mutex::default() }
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<ContainerId, Arc<OwnVm>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The agents of those that are up.
+    pub(crate) fn agents(&self) -> Vec<vmm::Agent> {
+        self.live().values().filter_map(|own| own.vm.agent()).collect()
+    }
+
+    /// The agent of a container's own VM that is up.
+    pub(crate) fn agent(&self, id: &ContainerId) -> Option<vmm::Agent> {
+        self.live().get(id).and_then(|own| own.vm.agent())
+    }
+
+    fn run_dir(&self, id: &ContainerId) -> PathBuf {
+        self.config.run_dir.join(id.short())
+    }
+
+    fn data_disk(&self, id: &ContainerId) -> PathBuf {
+        self.config.disks_dir.join(format!("{}.raw", id.short()))
+    }
+
+    fn config(&self, record: &Record) -> VmConfig {
+        let size = size::of(&record.host_config);
+        let folders = record.mounts.iter().any(|mount| matches!(mount.source, Source::HostPath { .. }));
+        let run_dir = self.run_dir(&record.id);
+        VmConfig {
+            log_dir: run_dir.join("log"),
+            run_dir,
+            data_disk: self.data_disk(&record.id),
+            data_disk_bytes: DATA_DISK_BYTES,
+            memory_mib: size.memory_mib,
+            cpus: size.cpus,
+            transport: Choice::Named(transport::Kind::Serial),
+            // Its container's restart policy decides.
+            restart: RestartPolicy::NEVER,
+            // A copy's memory cannot be shared with a daemon that serves folders.
+            templates: (!folders).then(|| Arc::clone(&self.templates)),
+            ..self.config.like.clone()
+        }
+    }
+
+    /// Removes what VMs of containers that are not `known` have left.
+    pub(crate) fn sweep(shared: &Arc<Shared>, known: &[ContainerId]) {
+        let own_vms = &shared.own_vms;
+        let left =
+            [&own_vms.config.run_dir, &own_vms.config.disks_dir].into_iter().flat_map(|dir| names(dir));
+        let left = left.filter(|name| !known.iter().any(|id| id.short() == name));
+        for name in left.collect::<std::collections::HashSet<_>>() {
+            let (run_dir, disk) =
+                (own_vms.config.run_dir.join(&name), own_vms.config.disks_dir.join(format!("{name}.raw")));
+            tracing::warn!(name, "a VM of a container that is no more is removed");
+            let like = own_vms.config.like.clone();
+            shared.spawn(async move {
+                let log_dir = run_dir.join("log");
+                let config = VmConfig { run_dir: run_dir.clone(), data_disk: disk.clone(), log_dir, ..like };
+                remove(&Vm::new(config), &run_dir, &disk).await;
+            });
+        }
+    }
+}
+
+/// The names of containers that have something here.
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let stem = |path: PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    entries.filter_map(|entry| stem(entry.path())).collect()
+}
+
+/// Ends it, whatever it does, and removes all that it has.
+async fn remove(vm: &Vm, run_dir: &Path, disk: &Path) {
+    if let Err(error) = vm.end().await {
+        tracing::warn!(%error, "a container's VM is not ended");
+    }
+    vm.detach().await;
+    for gone in [std::fs::remove_dir_all(run_dir), std::fs::remove_file(disk)] {
+        match gone {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "a container's VM leaves files behind");
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Shared {
+    /// The VM that the container runs in.
+    pub(crate) fn machine_of(self: &Arc<Self>, record: &Record) -> Arc<dyn Machine> {
+        match self.own_vm(record) {
+            Some(own) => Arc::clone(&own.machine),
+            None => Arc::clone(&self.machine),
+        }
+    }
+
+    /// The folders of the host that the container's VM is shown.
+    pub(crate) fn shares_of(self: &Arc<Self>, record: &Record) -> Arc<Shares> {
+        match self.own_vm(record) {
+            Some(own) => Arc::clone(&own.shares),
+            None => Arc::clone(&self.shares),
+        }
+    }
+
+    /// The container's own VM, if it is to have one; on or off.
+    pub(crate) fn own_vm(self: &Arc<Self>, record: &Record) -> Option<Arc<OwnVm>> {
+        if !record.has_own_vm() {
+            return None;
+        }
+        let mut live = self.own_vms.live();
+        if let Some(own) = live.get(&record.id) {
+            own.touch();
+            return Some(Arc::clone(own));
+        }
+        let vm = Vm::new(self.own_vms.config(record));
+        let machine: Arc<dyn Machine> = Arc::new(vm.clone());
+        let shares = Shares::new(self.own_vms.roots.clone(), Arc::clone(&machine));
+        let own = Arc::new(OwnVm { vm, machine, shares, used: Mutex::new(Instant::now()) });
+        live.insert(record.id.clone(), Arc::clone(&own));
+        drop(live);
+        self.spawn(session::run_own(Arc::clone(self), record.id.clone(), Arc::clone(&own)));
+        self.spawn(tend(Arc::clone(self), record.id.clone(), Arc::clone(&own)));
+        Some(own)
+    }
+
+    /// Whom to ask about which containers; what is in no VM that is up is left out.
+    pub(crate) fn by_agent(self: &Arc<Self>, wanted: Vec<String>) -> Vec<(vmm::Agent, Vec<String>)> {
+        let id = |text: &String| text.parse::<ContainerId>().ok();
+        let has_own = |text: &String| {
+            let handle = id(text).and_then(|id| self.registry.get(&id));
+            handle.is_some_and(|handle| handle.now().record.has_own_vm())
+        };
+        let (own, main): (Vec<_>, Vec<_>) = wanted.into_iter().partition(has_own);
+        let main = self.machine.agent().filter(|_| !main.is_empty()).map(|agent| (agent, main));
+        let own = own.into_iter().filter_map(|text| Some((self.own_vms.agent(&id(&text)?)?, vec![text])));
+        main.into_iter().chain(own).collect()
+    }
+
+    /// The containers of the VM that this one runs in.
+    pub(crate) fn beside(&self, record: &Record) -> Vec<Handle> {
+        let mut all = self.registry.all();
+        if record.has_own_vm() {
+            all.retain(|handle| handle.id == record.id);
+        } else {
+            all.retain(|handle| !handle.now().record.has_own_vm());
+        }
+        all
+    }
+
+    /// Takes over VMs that an earlier coracled left, for containers that run or ran a moment ago.
+    pub(crate) fn resume_own_vm(self: &Arc<Self>, record: &Record) {
+        if record.state.is_active() || self.own_vms.run_dir(&record.id).exists() {
+            drop(self.own_vm(record));
+        }
+    }
+
+    /// The container is removed: its VM goes with everything in it.
+    pub(crate) async fn remove_own_vm(self: &Arc<Self>, record: &Record) {
+        let Some(own) = self.own_vm(record) else { return };
+        remove(&own.vm, &self.own_vms.run_dir(&record.id), &self.own_vms.data_disk(&record.id)).await;
+        self.own_vms.live().remove(&record.id);
+    }
+}
+
+/// Stops the VM some time after its container has ended and nobody asks for it any more.
+async fn tend(shared: Arc<Shared>, id: ContainerId, own: Arc<OwnVm>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let Some(handle) = shared.registry.get(&id) else { return };
+        let is_idle = || !handle.now().record.state.is_active() && own.unused_for() > LINGER;
+        if !is_idle() {
+            continue;
+        }
+        {
+            let mut live = shared.own_vms.live();
+            // Whoever asks for it from here on makes another, which waits for this one to let go.
+            if !is_idle() || live.get(&id).is_none_or(|present| !Arc::ptr_eq(present, &own)) {
+                continue;
+            }
+            live.remove(&id);
+        }
+        if let Err(error) = own.vm.stop().await {
+            tracing::warn!(container_id = id.short(), %error, "the container's VM went down with trouble");
+        }
+        own.vm.detach().await;
+        return;
+    }
+}
+
+impl Record {
+    /// Whether it runs in a VM that nothing else runs in.
+    pub(crate) fn has_own_vm(&self) -> bool {
+        self.host_config.runtime.as_deref() == Some(RUNTIME)
+    }
+}
+
+/// The name of the runtime.
+pub(crate) const RUNTIME: &str = "vm";
