@@ -11,6 +11,7 @@ mod args;
 mod bundled;
 mod ending;
 mod home;
+mod live;
 mod lock;
 mod logging;
 mod places;

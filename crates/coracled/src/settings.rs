@@ -4,9 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use images::{Mirror, RegistrySettings};
+use images::{Mirror, ProxySettings, RegistrySettings};
 use serde::{Deserialize, Serialize};
 use vmm::{Accelerator, Choice};
+
+use crate::home::Home;
 
 /// All settings; each has a default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +28,10 @@ pub(crate) struct Settings {
     pub(crate) qemu: Option<PathBuf>,
     /// Registries' mirrors, tried in order.
     pub(crate) mirrors: Vec<Mirror>,
-    /// Registries (`host:port`) that may speak plain HTTP or show an unknown certificate.
+    /// Registries (`host:port`, `10.0.0.0/8`) that may speak plain HTTP or show an unknown certificate.
     pub(crate) insecure_registries: Vec<String>,
+    /// The way to registries: `http`, `https`, `no_proxy`; the environment's, unless said otherwise.
+    pub(crate) proxy: Option<ProxySettings>,
     /// Folders that containers may mount, with all beneath them; the user's home, unless said otherwise.
     pub(crate) file_sharing: Option<Vec<PathBuf>>,
     /// Where ports are published that name no address: `localhost`, `all`.
@@ -75,10 +79,23 @@ impl Settings {
         self.file_sharing.clone().unwrap_or_else(|| dirs::home_dir().into_iter().collect())
     }
 
-    pub(crate) fn registries(&self) -> RegistrySettings {
+    /// What is set of registries, and where docker keeps what belongs to them: both programs know one
+    /// login and one set of certificates.
+    pub(crate) fn registries(&self, home: &Home) -> RegistrySettings {
+        let configured = std::env::var_os("DOCKER_CONFIG").filter(|folder| !folder.is_empty());
+        let of_docker = || dirs::home_dir().map(|home| home.join(".docker"));
+        let docker = configured.map(PathBuf::from).or_else(of_docker);
+        let mut certificates = vec![home.path().join("certs.d")];
+        certificates.extend(docker.iter().map(|folder| folder.join("certs.d")));
+        if cfg!(target_os = "linux") {
+            certificates.push("/etc/docker/certs.d".into());
+        }
         RegistrySettings {
             mirrors: self.mirrors.clone(),
             insecure_registries: self.insecure_registries.clone(),
+            proxy: self.proxy.clone(),
+            certificates,
+            docker_config: docker,
         }
     }
 }
@@ -98,12 +115,13 @@ mod tests {
     fn all_fields_are_read() {
         let settings = read(
             r#"{"memory_mib":512,"cpus":2,"data_disk_gib":8,"accelerator":"tcg","transport":"vhost-user",
-                "qemu":"/usr/bin/qemu","mirrors":[{"url":"http://m:5000"}],"insecure_registries":["r:5000"],
+                "qemu":"/usr/bin/qemu","mirrors":[{"url":"http://m:5000"}],"insecure_registries":["r:5000"],"proxy":{"https":"http://p:1"},
                 "publish_on":"all","log":"debug","file_sharing":["/home/me","/srv"]}"#,
         )
         .unwrap();
         assert_eq!(settings.accelerator, Choice::Named(Accelerator::Tcg));
         assert_eq!(settings.mirrors[0].url, "http://m:5000");
+        assert_eq!(settings.proxy.as_ref().unwrap().https, "http://p:1");
         assert_eq!(settings.publish_on, engine::PublishOn::All);
         assert_eq!(settings.file_sharing(), [PathBuf::from("/home/me"), PathBuf::from("/srv")]);
     }

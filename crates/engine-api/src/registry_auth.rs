@@ -36,10 +36,9 @@ impl AuthConfig {
         }
         match (filled(self.username), filled(self.password)) {
             (None, None) => Credentials::Anonymous,
-            (user, password) => Credentials::Basic {
-                user: user.unwrap_or_default(),
-                password: password.unwrap_or_default(),
-            },
+            (user, password) => {
+                Credentials::Basic { user: user.unwrap_or_default(), password: password.unwrap_or_default() }
+            }
         }
     }
 
@@ -84,10 +83,8 @@ mod tests {
     #[test]
     fn the_strongest_proof_counts() {
         let engine = base64::engine::general_purpose::URL_SAFE;
-        let basic = |user: &str, password: &str| Credentials::Basic {
-            user: user.into(),
-            password: password.into(),
-        };
+        let basic =
+            |user: &str, password: &str| Credentials::Basic { user: user.into(), password: password.into() };
         for (json, expected) in [
             ("{}", Credentials::Anonymous),
             ("null", Credentials::Anonymous),
@@ -116,7 +113,9 @@ mod tests {
         assert_eq!(read, Credentials::Basic { user: "u".into(), password: "p".into() });
         assert!(credentials_or_body(&HeaderMap::new(), Body::from("{")).await.is_err());
         let error = credentials_or_body(&HeaderMap::new(), Body::empty()).await.unwrap_err();
-        assert!(error.message.starts_with("bad parameters and missing X-Registry-Auth: invalid X-Registry-Auth"));
+        assert!(
+            error.message.starts_with("bad parameters and missing X-Registry-Auth: invalid X-Registry-Auth")
+        );
         let mut headers = HeaderMap::new();
         headers.insert(HEADER, "e30=".parse().unwrap());
         assert_eq!(credentials_or_body(&headers, body()).await.unwrap(), Credentials::Anonymous);

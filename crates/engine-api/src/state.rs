@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use engine::Engine;
-use images::RegistrySettings;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vmm::Vm;
@@ -24,8 +23,6 @@ pub struct Service {
     pub memory_bytes: u64,
     /// The guest's processors, likewise.
     pub cpus: u32,
-    /// What registries are configured, for `/info`.
-    pub registries: RegistrySettings,
     /// What is wrong with this installation, for `/info` and the doctor.
     pub warnings: Vec<String>,
 }

@@ -45,7 +45,12 @@ impl Store {
     }
 
     /// A session with a reference's repository.
-    pub(crate) fn session(&self, reference: &Reference, credentials: &Credentials, access: Access) -> Session {
+    pub(crate) fn session(
+        &self,
+        reference: &Reference,
+        credentials: &Credentials,
+        access: Access,
+    ) -> Session {
         Session::new(reference, self.registries().present(), credentials, access)
     }
 }

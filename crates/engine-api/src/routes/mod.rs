@@ -8,6 +8,7 @@ mod browse;
 mod commit;
 mod containers;
 mod coracle;
+mod distribution;
 mod events;
 mod exec;
 mod fixed;
@@ -19,6 +20,8 @@ mod logs;
 mod missing;
 mod networks;
 mod pull;
+mod push;
+mod search;
 mod stats;
 mod system;
 mod top;
@@ -42,6 +45,8 @@ pub(crate) fn router(api: Api) -> Router {
         .merge(images::routes())
         .merge(archives::routes())
         .merge(pull::routes())
+        .merge(distribution::routes())
+        .merge(search::routes())
         .merge(containers::routes())
         .merge(lifecycle::routes())
         .merge(wait::routes())

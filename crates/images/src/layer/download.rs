@@ -80,8 +80,10 @@ async fn once(
     })?;
     let host = body.host.clone();
     loop {
-        let failure = |cause, lasting, passed_over: bool| {
-            Failure { host: host.clone(), cause, lasting: lasting && !passed_over }
+        let failure = |cause, lasting, passed_over: bool| Failure {
+            host: host.clone(),
+            cause,
+            lasting: lasting && !passed_over,
         };
         match body.chunk().await {
             Ok(Some(bytes)) if *at + bytes.len() as u64 > blob_bytes => {

@@ -157,9 +157,9 @@ mod tests {
                 &[("a.cert", b"x")][..],
                 "missing key a.key for client certificate a.cert. CA certificates must",
             ),
-            (&[("a.key", b"x")], "missing client certificate a.cert for key a.key"),
-            (&[("ca.crt", b"x")], "ca.crt"),
-            (&[("a.cert", b"x"), ("a.key", b"x")], "a.key"),
+            (&[("a.key", X)], "missing client certificate a.cert for key a.key"),
+            (&[("ca.crt", X)], "ca.crt"),
+            (&[("a.cert", X), ("a.key", X)], "a.key"),
         ] {
             let dir = folder(files);
             let error = Certificates::of(&[dir.path().to_owned()], "r:5000").unwrap_err().to_string();
