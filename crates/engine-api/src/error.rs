@@ -24,6 +24,11 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
+    /// 503: the service ends before the answer is there.
+    pub(crate) fn stopping() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the service is stopping")
+    }
+
     /// 404 for a path that Docker's API does not have (moby's router text).
     pub(crate) fn page_not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "page not found")
@@ -63,6 +68,7 @@ pub(crate) fn full_text(error: &dyn std::error::Error) -> String {
 fn status_of(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::InvalidParameter => StatusCode::BAD_REQUEST,
+        ErrorKind::Unauthorized => StatusCode::UNAUTHORIZED,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::Forbidden => StatusCode::FORBIDDEN,
         ErrorKind::Conflict => StatusCode::CONFLICT,

@@ -14,6 +14,8 @@ mod detach;
 mod error;
 mod hijack;
 mod listen;
+mod messages;
+mod older;
 mod params;
 mod registry_auth;
 mod routes;

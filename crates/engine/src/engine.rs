@@ -8,6 +8,7 @@ mod fsck;
 mod images;
 mod lifecycle;
 mod networks;
+mod registries;
 mod update;
 mod views;
 pub(crate) mod volumes;

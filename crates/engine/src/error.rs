@@ -7,6 +7,8 @@ use types::DigestError;
 pub enum ErrorKind {
     /// 400
     InvalidParameter,
+    /// 401
+    Unauthorized,
     /// 404
     NotFound,
     /// 403
@@ -165,6 +167,15 @@ pub enum ImagesError {
     /// From an import.
     #[error(transparent)]
     Import(images::CommitError),
+    /// From a push.
+    #[error(transparent)]
+    Push(images::PushError),
+    /// From a look at a registry.
+    #[error(transparent)]
+    Distribution(images::DistributionError),
+    /// From a search.
+    #[error(transparent)]
+    Search(images::SearchError),
     /// From a check.
     #[error(transparent)]
     Fsck(images::fsck::FsckError),
@@ -397,6 +408,23 @@ impl ImagesError {
                 ErrorKind::Conflict
             }
             Self::Fsck(_) => ErrorKind::System,
+            Self::Push(images::PushError::Platform { .. }) => ErrorKind::NotFound,
+            Self::Push(_) => ErrorKind::System,
+            Self::Distribution(error) => match error {
+                images::DistributionError::Unauthorized(_) => ErrorKind::Unauthorized,
+                images::DistributionError::Denied(_) => ErrorKind::Forbidden,
+                images::DistributionError::ManifestUnknown | images::DistributionError::NameUnknown => {
+                    ErrorKind::NotFound
+                }
+                _ => ErrorKind::System,
+            },
+            Self::Search(error) => match error {
+                images::SearchError::Scheme(_) | images::SearchError::Registry(_) => {
+                    ErrorKind::InvalidParameter
+                }
+                images::SearchError::NotOffered { .. } => ErrorKind::NotImplemented,
+                _ => ErrorKind::System,
+            },
             Self::Save(images::SaveError::NoReference(_) | images::SaveError::Platform { .. }) => {
                 ErrorKind::NotFound
             }

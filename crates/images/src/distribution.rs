@@ -40,16 +40,49 @@ impl From<DescribedPlatform> for RemotePlatform {
     }
 }
 
+/// Why nothing is known of it. The words are those of the distribution project's `errcode`, as Docker has them.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum DistributionError {
+    /// The registry wants to know who asks.
+    #[error("unauthorized: {0}")]
+    Unauthorized(String),
+    /// The registry does not let us, or there is nothing.
+    #[error("{0}")]
+    Denied(String),
+    /// The repository has no such tag or digest.
+    #[error("manifest unknown: manifest unknown")]
+    ManifestUnknown,
+    /// The registry has no such repository.
+    #[error("name unknown: repository name not known to registry")]
+    NameUnknown,
+    /// Anything else.
+    #[error(transparent)]
+    Registry(PullError),
+}
+
+impl From<PullError> for DistributionError {
+    fn from(error: PullError) -> Self {
+        match error {
+            PullError::Unauthorized { detail, .. } => Self::Unauthorized(detail),
+            PullError::AccessDenied { detail, .. } => Self::Denied(detail),
+            PullError::ManifestUnknown(_) => Self::ManifestUnknown,
+            PullError::RepositoryUnknown(_) => Self::NameUnknown,
+            other => Self::Registry(other),
+        }
+    }
+}
+
 impl Store {
     /// Asks the registry what is under `reference`.
     ///
     /// # Errors
-    /// [`PullError`].
+    /// [`DistributionError`].
     pub async fn distribution(
         &self,
         reference: &Reference,
         credentials: &Credentials,
-    ) -> Result<RemoteImage, PullError> {
+    ) -> Result<RemoteImage, DistributionError> {
         let session = self.session(reference, credentials, Access::Pull);
         let fetched = session.manifest(reference.selector()).await?;
         let what = reference.familiar();

@@ -48,7 +48,7 @@ mod works;
 
 pub use archive::{LoadError, Loaded, SaveError, Saving};
 pub use commit::{CommitError, Step};
-pub use distribution::{RemoteImage, RemotePlatform};
+pub use distribution::{DistributionError, RemoteImage, RemotePlatform};
 pub use error::{Conflict, LayerError, LookupError, PullError, RemoveError, StorageError, TagError};
 pub use image::{HistoryEntry, Image, Layer};
 pub use layer::ArriveError;

@@ -242,7 +242,7 @@ async fn forward(
     while let Some(progress) = told.recv().await {
         if !quiet {
             // One of many: the next one says it better.
-            let _ = to.try_send(Ok(super::pull::progress_json(&progress)));
+            let _ = to.try_send(Ok(crate::messages::progress(&progress)));
         }
     }
 }

@@ -43,6 +43,7 @@ async fn named(
         (&Method::GET, Some((name, "get"))) => {
             super::archives::save(&api, version, &params, &[name.to_owned()]).await
         }
+        (&Method::POST, Some((name, "push"))) => super::push::push(&api, name, &params, request).await,
         (&Method::POST, Some((name, "tag"))) => tag(&api, name, &params).await,
         (&Method::DELETE, _) => remove(&api, &rest, &params).await,
         _ => super::missing::answer(request).await,

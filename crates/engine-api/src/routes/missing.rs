@@ -8,25 +8,12 @@ use crate::error::{Answer, ApiError};
 
 /// Families of Docker's API (as of 1.51) that Coracle has nothing of.
 const FAMILIES: &[&str] = &[
-    "build",
-    "configs",
-    "distribution",
-    "grpc",
-    "nodes",
-    "plugins",
-    "secrets",
-    "services",
-    "session",
-    "swarm",
-    "system",
+    "build", "configs", "grpc", "nodes", "plugins", "secrets", "services", "session", "swarm", "system",
     "tasks",
 ];
 
 /// Operations below `/containers` that Coracle lacks.
 const OF_CONTAINERS: &[&str] = &["checkpoints"];
-
-/// Operations below `/images` that Coracle lacks.
-const OF_IMAGES: &[&str] = &["push", "search"];
 
 /// Families that only a swarm has.
 const OF_SWARMS: &[&str] = &["configs", "nodes", "secrets", "services", "swarm", "tasks"];
@@ -58,7 +45,6 @@ fn lacking(path: &str) -> Option<()> {
     let last = rest.rsplit('/').next().unwrap_or_default();
     let known = match family {
         "containers" => OF_CONTAINERS.contains(&last),
-        "images" => OF_IMAGES.contains(&last),
         _ => FAMILIES.contains(&family),
     };
     known.then_some(())
@@ -78,7 +64,7 @@ mod tests {
 
     #[test]
     fn dockers_paths_are_told_from_others() {
-        for path in ["/build", "/containers/a/checkpoints", "/images/a/b/push", "/distribution/a/json"] {
+        for path in ["/build", "/containers/a/checkpoints", "/plugins"] {
             assert!(lacking(path).is_some(), "{path}");
         }
         for path in ["/", "/nothing", "/containers", "/containers/a/nothing", "/images", "/buildx"] {

@@ -34,6 +34,26 @@ impl Engine {
         Ok(image)
     }
 
+    /// Pulls every tag of a repository. Works with the VM off.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn pull_all_tags(
+        &self,
+        reference: &Reference,
+        platform: Option<Platform>,
+        credentials: Credentials,
+        progress: mpsc::Sender<Progress>,
+        cancel: CancellationToken,
+    ) -> Result<(), Error> {
+        let pulled =
+            self.shared.images.pull_all_tags(reference, platform, credentials, progress, cancel).await;
+        pulled.map_err(|error| Error::Images(Arc::new(ImagesError::Pull(error))))?;
+        let name = reference.familiar_name();
+        self.shared.events.image("pull", name.clone(), &name);
+        Ok(())
+    }
+
     /// Removes an image or one of its names. Layers that are then nobody's are freed as soon as the guest has
     /// let go of them; an answer does not wait for a guest that does not run.
     ///

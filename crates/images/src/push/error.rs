@@ -72,7 +72,10 @@ impl From<PullError> for PushError {
     fn from(error: PullError) -> Self {
         match error {
             // Its text speaks of pulling.
-            PullError::AccessDenied { detail, .. } => Self::Refused { status: 401, message: detail },
+            PullError::AccessDenied { detail, .. } => Self::Refused { status: 403, message: detail },
+            PullError::Unauthorized { detail, .. } => {
+                Self::Refused { status: 401, message: format!("unauthorized: {detail}") }
+            }
             PullError::Storage(error) => Self::Storage(error),
             PullError::Cancelled => Self::Cancelled,
             other => Self::Session(Box::new(other)),
