@@ -133,7 +133,7 @@ fn make(
     step: Step,
     reference: Option<Reference>,
 ) -> Result<Image, CommitError> {
-    let arrived = arrive(works, tar, |_| {})?;
+    let arrived = arrive(works, tar, None, |_| {})?;
     let diff_id = arrived.layer().diff_id;
     // Docker's empty layer: but for the end mark there is nothing in it.
     if base.parent.is_some() && diff_id == Digest::of(&[0; 1024]) {

@@ -118,8 +118,9 @@ impl LoadError {
     }
 
     /// Of a layer: what is the archive's fault is told only where the layer is needed.
-    pub(super) fn of_layer(error: ArriveError) -> Result<String, Self> {
+    pub(super) fn of_layer(name: &str, error: ArriveError) -> Result<String, Self> {
         match error {
+            ArriveError::WrongDigest(actual) => Err(Self::WrongDigest { name: name.to_owned(), actual }),
             ArriveError::Unpack(error) => Ok(error.to_string()),
             ArriveError::Read(error) => Err(Self::Read(error)),
             ArriveError::DiskFull => Err(Self::DiskFull),

@@ -177,7 +177,8 @@ fn manifest(works: &Works, found: &Found) -> Result<(Vec<u8>, String), LoadError
     {
         return Ok((bytes, present.manifest_media_type.clone()));
     }
-    let layers = found.diff_ids.iter().map(|diff_id| snapshot.layers.get(diff_id).map(|record| &record.layer));
+    let layers =
+        found.diff_ids.iter().map(|diff_id| snapshot.layers.get(diff_id).map(|record| &record.layer));
     let layers: Vec<_> = layers
         .collect::<Option<_>>()
         .ok_or_else(|| LoadError::malformed("the archive", "a layer has gone meanwhile"))?;

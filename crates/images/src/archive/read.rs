@@ -107,7 +107,7 @@ impl Contents {
         let mut head = Vec::new();
         data.by_ref().take(HEAD_BYTES).read_to_end(&mut head).map_err(LoadError::Read)?;
         let whole = io::Cursor::new(head.clone()).chain(data);
-        match Nature::of(&head) {
+        match Nature::of(&name, &head) {
             Nature::Document => self.document(name, entry.size, whole),
             Nature::Layer => self.layer(works, name, entry.size, whole, told),
             Nature::Neither => {
@@ -139,15 +139,9 @@ impl Contents {
         told: &mut (dyn FnMut(&str, u64, u64) + Send),
     ) -> Result<(), LoadError> {
         let data = BufReader::with_capacity(BUFFER_BYTES, data);
-        let held = match arrive(works, data, |bytes| told(&name, bytes, size)) {
-            Ok(arrived) => {
-                // Of what was compressed in a way that registries do not know, the blob is another.
-                if arrived.as_it_came() {
-                    verify(&name, || arrived.layer().digest)?;
-                }
-                Held::Arrived(Box::new(arrived))
-            }
-            Err(error) => Held::Refused(LoadError::of_layer(error)?),
+        let held = match arrive(works, data, promised(&name), |bytes| told(&name, bytes, size)) {
+            Ok(arrived) => Held::Arrived(Box::new(arrived)),
+            Err(error) => Held::Refused(LoadError::of_layer(&name, error)?),
         };
         self.layers.insert(name, held);
         Ok(())
@@ -165,7 +159,9 @@ fn verify(name: &str, digest: impl FnOnce() -> Digest) -> Result<(), LoadError> 
 fn present(works: &Works, name: &str) -> Option<Digest> {
     let snapshot = works.catalog.snapshot();
     let diff_id = match promised(name) {
-        Some(digest) => snapshot.layers.iter().find(|(_, record)| record.layer.digest == digest).map(|(d, _)| *d),
+        Some(digest) => {
+            snapshot.layers.iter().find(|(_, record)| record.layer.digest == digest).map(|(d, _)| *d)
+        }
         None => Digest::from_hex(name.strip_suffix(".tar")?).ok().filter(|d| snapshot.layers.contains_key(d)),
     }?;
     works.has_layer(&diff_id).then_some(diff_id)
@@ -179,7 +175,10 @@ enum Nature {
 }
 
 impl Nature {
-    fn of(head: &[u8]) -> Self {
+    fn of(name: &str, head: &[u8]) -> Self {
+        if matches!(name, "manifest.json" | "index.json") {
+            return Self::Document;
+        }
         let compressed = sniff(&mut &*head).is_ok_and(|(_, compression)| compression != Compression::Plain);
         if compressed || tar::is_header(head) {
             return Self::Layer;
@@ -224,7 +223,7 @@ mod tests {
             (b"1.0", Nature::Neither),
             (b"", Nature::Neither),
         ] {
-            assert_eq!(Nature::of(head), nature, "{head:?}");
+            assert_eq!(Nature::of("x", head), nature, "{head:?}");
         }
     }
 }

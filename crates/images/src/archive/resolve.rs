@@ -60,7 +60,9 @@ pub(super) fn images(contents: &Contents, wanted: Option<&Platform>) -> Result<V
         if os != "linux" {
             return Err(LoadError::OperatingSystem(os));
         }
-        if wanted.is_none_or(|w| w.admits(&os, &config.architecture().to_string(), config.variant().as_deref())) {
+        if wanted
+            .is_none_or(|w| w.admits(&os, &config.architecture().to_string(), config.variant().as_deref()))
+        {
             fitting.push(image);
         }
     }
@@ -75,11 +77,7 @@ fn configuration(text: &str) -> Result<ImageConfiguration, LoadError> {
         .map_err(|error| LoadError::malformed("an image's configuration", error))
 }
 
-fn of_docker(
-    contents: &Contents,
-    manifest: &[u8],
-    index: Option<&[u8]>,
-) -> Result<Vec<Found>, LoadError> {
+fn of_docker(contents: &Contents, manifest: &[u8], index: Option<&[u8]>) -> Result<Vec<Found>, LoadError> {
     let items: Option<Vec<Item>> =
         serde_json::from_slice(manifest).map_err(|error| LoadError::malformed("manifest.json", error))?;
     let items = items.ok_or_else(|| LoadError::malformed("manifest.json", "it is null"))?;
@@ -87,14 +85,10 @@ fn of_docker(
     items.into_iter().map(|item| of_item(contents, item, &manifests)).collect()
 }
 
-fn of_item(
-    contents: &Contents,
-    item: Item,
-    manifests: &[Listed],
-) -> Result<Found, LoadError> {
+fn of_item(contents: &Contents, item: Item, manifests: &[Listed]) -> Result<Found, LoadError> {
     let config = contents.links.resolve(&item.config).and_then(|name| contents.documents.get(&name));
-    let config = config
-        .ok_or_else(|| LoadError::Missing { what: "the configuration", name: item.config.clone() })?;
+    let config =
+        config.ok_or_else(|| LoadError::Missing { what: "the configuration", name: item.config.clone() })?;
     let names = item.repo_tags.into_iter().flatten().map(|name| tag(&name)).collect::<Result<_, _>>()?;
     let parent = item.parent.and_then(|parent| parent.parse().ok());
     let mut found = found(config, item.layers.unwrap_or_default(), names)?;
@@ -116,7 +110,8 @@ fn tag(name: &str) -> Result<Reference, LoadError> {
 }
 
 fn found(config: &[u8], files: Vec<String>, names: Vec<Reference>) -> Result<Found, LoadError> {
-    let malformed = |detail: &dyn ToString| LoadError::malformed("an image's configuration", detail.to_string());
+    let malformed =
+        |detail: &dyn ToString| LoadError::malformed("an image's configuration", detail.to_string());
     let config_json = String::from_utf8(config.to_vec()).map_err(|error| malformed(&error))?;
     let parsed = configuration(&config_json)?;
     let diff_ids = parsed.rootfs().diff_ids().iter().map(|text| text.parse::<Digest>());

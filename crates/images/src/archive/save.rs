@@ -179,7 +179,11 @@ impl Saving {
             let parsed = Document::parse(bytes, &record.manifest_media_type, "");
             let Ok(Document::Manifest(manifest)) = parsed else { return false };
             manifest.config.digest == *id
-                && manifest.layers.iter().map(|layer| layer.digest).eq(layers.iter().map(|layer| layer.digest))
+                && manifest
+                    .layers
+                    .iter()
+                    .map(|layer| layer.digest)
+                    .eq(layers.iter().map(|layer| layer.digest))
         });
         Ok(stored.map_or_else(
             || (manifest_of::generate(id, record.config_json.len(), layers), MANIFEST_TYPE.to_owned()),
@@ -253,7 +257,8 @@ fn choose(snapshot: &Snapshot, names: &[String]) -> Result<Chosen, SaveError> {
         {
             let latest = Selector::Tag(String::new());
             let repository = reference.with_selector(latest.clone());
-            let all = snapshot.references.iter().filter(|(r, _)| r.with_selector(latest.clone()) == repository);
+            let all =
+                snapshot.references.iter().filter(|(r, _)| r.with_selector(latest.clone()) == repository);
             let all: Vec<_> = all.map(|(reference, id)| (*id, reference.clone())).collect();
             if !all.is_empty() {
                 all.into_iter().for_each(|(id, reference)| add(id, Some(reference)));

@@ -16,7 +16,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use tempfile::TempPath;
-use types::Hasher;
+use types::{Digest, Hasher};
 
 use super::decompress::{Compression, ahead, decompressed, sniff};
 use super::pipe::{Lender, Piece, PipeReader};
@@ -24,7 +24,7 @@ use crate::erofs::{self, Limits, Written};
 use crate::layer_disk::WriteError;
 use crate::manifest_of::LAYER_TYPE;
 use crate::works::Works;
-use crate::{Layer, StorageError};
+use crate::{Extent, Layer, StorageError};
 
 /// Pieces in flight to the unpacker.
 const PIECES: usize = 8;
@@ -39,6 +39,9 @@ pub enum ArriveError {
     /// The stream came, but is no tar that can be a layer.
     #[error("failed to register layer: {0}")]
     Unpack(#[source] erofs::LayerError),
+    /// The stream has another digest than it should.
+    #[error("failed verification: got {0}")]
+    WrongDigest(Digest),
     /// The host's disk is full.
     #[error("no space left on device")]
     DiskFull,
@@ -51,25 +54,28 @@ pub enum ArriveError {
 #[derive(Debug)]
 pub(crate) struct Arrived {
     works: Arc<Works>,
-    as_it_came: bool,
     blob: Option<TempPath>,
     layer: Layer,
 }
 
-/// Reads a layer to its end. `told` hears of bytes as they come. Blocking.
+/// Reads a layer to its end, a blob of the digest `expected` if there is one. `told` hears of bytes as they come.
+/// Blocking.
 pub(crate) fn arrive(
     works: &Arc<Works>,
     mut from: impl BufRead + Send,
+    expected: Option<Digest>,
     told: impl FnMut(u64),
 ) -> Result<Arrived, ArriveError> {
     let (magic, compression) = sniff(&mut from).map_err(ArriveError::Read)?;
     let whole = io::Cursor::new(magic).chain(from);
     match compression {
-        Compression::Plain | Compression::Gzip | Compression::Zstd => take(works, whole, compression, true, told),
+        Compression::Plain | Compression::Gzip | Compression::Zstd => {
+            take(works, whole, compression, expected, told)
+        }
         // Of these no registry has heard: the blob is what is in them.
         Compression::Xz | Compression::Bzip2 => {
             let plain = decompressed(whole).map_err(ArriveError::Read)?;
-            take(works, plain, Compression::Plain, false, told)
+            take(works, plain, Compression::Plain, None, told)
         }
     }
 }
@@ -78,7 +84,7 @@ fn take(
     works: &Arc<Works>,
     mut from: impl Read,
     compression: Compression,
-    as_it_came: bool,
+    expected: Option<Digest>,
     mut told: impl FnMut(u64),
 ) -> Result<Arrived, ArriveError> {
     let folder = works.content.partials();
@@ -101,17 +107,35 @@ fn take(
         told(bytes);
         unpacker.send(piece);
     }
-    let written = unpacker.end()?;
+    let hashed = hasher.map(Hasher::finish);
+    let unpacked = unpacker.end();
+    // A wrong digest explains more than what became of the bytes.
+    if let (Some(actual), Some(expected)) = (hashed, expected)
+        && actual != expected
+    {
+        if let Ok(written) = unpacked {
+            give_back(works, &written.extents);
+        }
+        return Err(ArriveError::WrongDigest(actual));
+    }
+    let written = unpacked?;
     let diff_id = written.diff_id;
     let layer = Layer {
         diff_id,
-        digest: hasher.map_or(diff_id, Hasher::finish),
+        digest: hashed.unwrap_or(diff_id),
         media_type: format!("{LAYER_TYPE}{}", compression.suffix()),
         blob_bytes: bytes,
         size_bytes: written.tar_bytes,
         extents: written.extents,
     };
-    Ok(Arrived { works: Arc::clone(works), as_it_came, blob: Some(blob), layer })
+    // From here on it gives back by itself.
+    let arrived = Arrived { works: Arc::clone(works), blob: Some(blob), layer };
+    match expected {
+        Some(expected) if arrived.layer.digest != expected => {
+            Err(ArriveError::WrongDigest(arrived.layer.digest))
+        }
+        _ => Ok(arrived),
+    }
 }
 
 fn write(file: &mut File, path: &TempPath, piece: &[u8]) -> Result<(), ArriveError> {
@@ -156,18 +180,19 @@ impl Unpacker {
         if let Some(to) = self.to.take() {
             let _ = to.send(Piece::End);
         }
-        self.join().unwrap_or_else(|| Err(erofs::LayerError::Tar(crate::tar::TarError::Read(
-            io::ErrorKind::BrokenPipe.into(),
-        ))))
-        .map_err(|error| match error {
-            erofs::LayerError::Write(WriteError::NoSpace { .. } | WriteError::Full { .. }) => {
-                ArriveError::DiskFull
-            }
-            erofs::LayerError::Write(WriteError::Io { path, source }) => {
-                StorageError::file(path)(source).into()
-            }
-            other => ArriveError::Unpack(other),
-        })
+        self.join()
+            .unwrap_or_else(|| {
+                Err(erofs::LayerError::Tar(crate::tar::TarError::Read(io::ErrorKind::BrokenPipe.into())))
+            })
+            .map_err(|error| match error {
+                erofs::LayerError::Write(WriteError::NoSpace { .. } | WriteError::Full { .. }) => {
+                    ArriveError::DiskFull
+                }
+                erofs::LayerError::Write(WriteError::Io { path, source }) => {
+                    StorageError::file(path)(source).into()
+                }
+                other => ArriveError::Unpack(other),
+            })
     }
 
     fn join(&mut self) -> Option<Result<Written, erofs::LayerError>> {
@@ -188,11 +213,6 @@ impl Drop for Unpacker {
 }
 
 impl Arrived {
-    /// Whether the blob is the stream itself, and not what was compressed in it.
-    pub(crate) fn as_it_came(&self) -> bool {
-        self.as_it_came
-    }
-
     pub(crate) fn layer(&self) -> &Layer {
         &self.layer
     }
@@ -210,8 +230,12 @@ impl Drop for Arrived {
         if self.blob.is_none() {
             return;
         }
-        if let Err(error) = self.works.disk.free(&self.layer.extents) {
-            tracing::warn!(%error, "a layer that is not used still takes space");
-        }
+        give_back(&self.works, &self.layer.extents);
+    }
+}
+
+fn give_back(works: &Works, extents: &[Extent]) {
+    if let Err(error) = works.disk.free(extents) {
+        tracing::warn!(%error, "a layer that is not used still takes space");
     }
 }

@@ -28,6 +28,6 @@ pub use arrive::ArriveError;
 pub(crate) use arrive::{Arrived, arrive};
 #[cfg(any(fuzzing, test))]
 pub(crate) use decompress::decompressed;
-pub(crate) use decompress::{ahead, sniff, Compression};
+pub(crate) use decompress::{Compression, ahead, sniff};
 pub(crate) use job::Order;
 pub(crate) use shared::{Jobs, Phase, Subscription};
