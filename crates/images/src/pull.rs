@@ -22,21 +22,10 @@ use crate::store::blocking;
 use crate::works::{NewImage, Works};
 use crate::{Image, Platform, PullError};
 
-/// Larger than any honest one.
-const CONFIG_LIMIT_BYTES: u64 = 8 << 20;
-
-/// Where an image comes from.
-#[derive(Debug, Clone)]
-pub(crate) enum Source {
-    Registry(Arc<Session>),
-    /// Everything is in partial files already, verified: see `import`.
-    Partials,
-}
-
 /// What is to be pulled.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
-    pub(crate) source: Source,
+    pub(crate) session: Arc<Session>,
     pub(crate) selector: Selector,
     /// For errors.
     pub(crate) name: String,
@@ -124,10 +113,6 @@ async fn fetch(
     reporter: &mut Reporter,
     cancel: &CancellationToken,
 ) -> Result<(), PullError> {
-    let session = match &request.source {
-        Source::Registry(session) => Some(session),
-        Source::Partials => None,
-    };
     let mut wanted: Vec<&Order> = Vec::new();
     for order in layers {
         if !lacking.contains(&order.diff_id) {
@@ -139,7 +124,7 @@ async fn fetch(
     }
     let mut subscriptions: Vec<(&Order, Subscription)> = Vec::with_capacity(wanted.len());
     for order in wanted {
-        subscriptions.push((order, jobs.subscribe(works, order, session).await));
+        subscriptions.push((order, jobs.subscribe(works, order, Some(&request.session)).await));
     }
     let outcome = {
         let reporter = &*reporter;
@@ -162,7 +147,7 @@ async fn fetch(
 /// Everything about the image but its layers' bytes.
 async fn resolve(works: &Arc<Works>, request: &Request) -> Result<Resolved, PullError> {
     let wanted = request.platform.clone().unwrap_or_else(Platform::guest);
-    let mut fetched = document(works, request, &request.selector).await?;
+    let mut fetched = request.session.manifest(&request.selector).await?;
     let digest = fetched.digest;
     let mut parsed = Document::parse(&fetched.bytes, &fetched.media_type, &request.name)?;
     let mut chosen = false;
@@ -171,7 +156,7 @@ async fn resolve(works: &Arc<Works>, request: &Request) -> Result<Resolved, Pull
         let what = format!("{} for {wanted}", request.name);
         fetched = match kept(works, entry.digest).await? {
             Some(fetched) => fetched,
-            None => document(works, request, &Selector::Digest(entry.digest)).await?,
+            None => request.session.manifest(&Selector::Digest(entry.digest)).await?,
         };
         parsed = Document::parse(&fetched.bytes, &entry.media_type, &what)?;
         chosen = true;
@@ -244,17 +229,6 @@ fn check_platform(
     Ok(())
 }
 
-async fn document(works: &Arc<Works>, request: &Request, selector: &Selector) -> Result<Fetched, PullError> {
-    match (&request.source, selector) {
-        (Source::Registry(session), _) => session.manifest(selector).await,
-        (Source::Partials, Selector::Digest(digest)) => {
-            let bytes = from_partial(works, *digest, crate::registry::MANIFEST_LIMIT_BYTES).await?;
-            Ok(Fetched { bytes, media_type: String::new(), digest: *digest })
-        }
-        (Source::Partials, Selector::Tag(tag)) => Err(PullError::ManifestUnknown(tag.clone())),
-    }
-}
-
 /// The manifest with this digest, if it is an image's that is here: what is known is not asked for again.
 async fn kept(works: &Arc<Works>, digest: Digest) -> Result<Option<Fetched>, PullError> {
     let snapshot = works.catalog.snapshot();
@@ -270,28 +244,9 @@ async fn kept(works: &Arc<Works>, digest: Digest) -> Result<Option<Fetched>, Pul
 }
 
 async fn config(works: &Arc<Works>, request: &Request, digest: Digest) -> Result<Vec<u8>, PullError> {
-    match &request.source {
-        Source::Registry(session) => {
-            let known = works.catalog.snapshot().images.get(&digest).map(|image| image.config_json.clone());
-            match known.filter(|text| Digest::of(text.as_bytes()) == digest) {
-                Some(text) => Ok(text.into_bytes()),
-                None => session.config(digest).await,
-            }
-        }
-        Source::Partials => from_partial(works, digest, CONFIG_LIMIT_BYTES).await,
+    let known = works.catalog.snapshot().images.get(&digest).map(|image| image.config_json.clone());
+    match known.filter(|text| Digest::of(text.as_bytes()) == digest) {
+        Some(text) => Ok(text.into_bytes()),
+        None => request.session.config(digest).await,
     }
-}
-
-async fn from_partial(works: &Arc<Works>, digest: Digest, limit_bytes: u64) -> Result<Vec<u8>, PullError> {
-    let works = Arc::clone(works);
-    let read = blocking(move || works.content.read(&works.content.partial(&digest), limit_bytes)).await?;
-    let bytes = read.ok_or_else(|| PullError::Malformed {
-        what: "image layout".into(),
-        detail: format!("it lacks {digest}, or that is too large"),
-    })?;
-    let actual = Digest::of(&bytes);
-    if actual != digest {
-        return Err(PullError::WrongDigest { what: "image layout".into(), expected: digest, actual });
-    }
-    Ok(bytes)
 }

@@ -11,7 +11,7 @@ use types::{Digest, Reference};
 
 use crate::catalog::{ImageRecord, LayerState, Snapshot};
 use crate::layer::Jobs;
-use crate::pull::{self, Request, Source};
+use crate::pull::{self, Request};
 use crate::registry::{Access, Registries};
 use crate::remove::{InUse, Removed};
 use crate::report::Reporter;
@@ -122,7 +122,7 @@ impl Store {
         credentials: &Credentials,
     ) -> Request {
         Request {
-            source: Source::Registry(Arc::new(self.session(reference, credentials, Access::Pull))),
+            session: Arc::new(self.session(reference, credentials, Access::Pull)),
             selector: reference.selector().clone(),
             name: reference.familiar(),
             reference: reference.tag().map(|_| reference.clone()),
