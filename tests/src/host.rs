@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use client::{Client, Endpoint};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
 use crate::{Process, Run, eventually, processes_naming};
@@ -68,9 +69,23 @@ impl Host {
 
     /// Starts coracled and waits until it answers.
     pub async fn start_daemon(&mut self) {
+        self.daemon = Some(self.spawn_daemon());
+        let endpoint = self.endpoint();
+        let deadline = Duration::from_secs(20);
+        eventually("coracled answers", deadline, || Client::connect(endpoint.clone()).ok_future()).await;
+    }
+
+    /// Starts coracled and kills it this long after, whatever it does then.
+    pub async fn start_and_kill_daemon(&mut self, after: Duration) {
+        let mut daemon = self.spawn_daemon();
+        tokio::time::sleep(after).await;
+        daemon.kill().await.unwrap();
+    }
+
+    fn spawn_daemon(&self) -> Child {
         let output =
             std::fs::File::options().create(true).append(true).open(self.home().join("stderr.log")).unwrap();
-        let child = Command::new(binaries().join("coracled"))
+        Command::new(binaries().join("coracled"))
             .env("CORACLE_HOME", self.home())
             .envs(self.variables.iter().cloned())
             .stdin(Stdio::null())
@@ -78,11 +93,7 @@ impl Host {
             .stderr(Stdio::from(output))
             .kill_on_drop(true)
             .spawn()
-            .unwrap();
-        self.daemon = Some(child);
-        let endpoint = self.endpoint();
-        let deadline = Duration::from_secs(20);
-        eventually("coracled answers", deadline, || Client::connect(endpoint.clone()).ok_future()).await;
+            .unwrap()
     }
 
     /// Kills coracled with SIGKILL and waits for its end.
@@ -145,6 +156,24 @@ impl Host {
             .env("DOCKER_HOST", self.endpoint().docker_host())
             .env("DOCKER_CONFIG", self.home().join("docker-config"))
             .args(arguments)
+    }
+
+    /// A plain request to its API: status and body.
+    pub async fn http(&self, method: &str, path: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let asked = async {
+            let mut stream = tokio::net::UnixStream::connect(self.endpoint().socket()).await.unwrap();
+            let head = format!("{method} {path} HTTP/1.0\r\nHost: coracle\r\nContent-Length: {}", body.len());
+            stream.write_all(format!("{head}\r\n\r\n").as_bytes()).await.unwrap();
+            stream.write_all(body).await.unwrap();
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await.unwrap();
+            answer
+        };
+        let answer = tokio::time::timeout(Duration::from_secs(60), asked).await.expect("an answer in time");
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        (status, answer[end + 4..].to_vec())
     }
 
     /// Our own command line.

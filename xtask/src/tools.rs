@@ -24,6 +24,8 @@ const TEST: [Tool; 2] = [
     Tool { krate: "cargo-nextest", version: "0.9.143", any_in_path: true },
 ];
 
+const FUZZ: Tool = Tool { krate: "cargo-fuzz", version: "0.13.2", any_in_path: false };
+
 /// The suite whose docker client is new enough, with what it needs to run on Debian 12.
 const DOCKER_SUITE: &str = "forky";
 const DOCKER_PACKAGE: &str = "docker-cli";
@@ -59,6 +61,11 @@ pub(crate) fn for_running(tree: &Tree) -> Result<()> {
 pub(crate) fn for_tests(tree: &Tree) -> Result<()> {
     TEST.iter().try_for_each(|tool| install(tree, tool))?;
     docker(tree)
+}
+
+/// What fuzzing uses.
+pub(crate) fn for_fuzzing(tree: &Tree) -> Result<()> {
+    install(tree, &FUZZ)
 }
 
 /// What the bench uses.

@@ -62,7 +62,14 @@ impl Works {
         let path = content.layer_disk();
         let disk = LayerDisk::open(&path, &extents)
             .map_err(|error| StorageError::LayerDisk { path, detail: error.to_string() })?;
-        Ok(Self { catalog, content, disk, pins: Mutex::default(), turn: Mutex::default(), checking: Mutex::default() })
+        Ok(Self {
+            catalog,
+            content,
+            disk,
+            pins: Mutex::default(),
+            turn: Mutex::default(),
+            checking: Mutex::default(),
+        })
     }
 
     pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {

@@ -19,6 +19,8 @@ const COMPAT_MTIME: u32 = 2;
 pub(super) const INCOMPAT_ZERO_PADDING: u32 = 1;
 pub(super) const INCOMPAT_CHUNKED_FILE: u32 = 4;
 pub(super) const INCOMPAT_XATTR_PREFIXES: u32 = 0x40;
+/// The volume's name says who wrote the image: another version may lay the same archive out otherwise.
+pub(super) const WRITER: [u8; 16] = *b"coracle 1\0\0\0\0\0\0\0";
 /// The block address of a chunk that is a hole.
 pub(super) const NULL_BLOCK: u32 = u32::MAX;
 
@@ -97,6 +99,7 @@ impl Superblock {
         put(out, 36, &self.blocks.to_le_bytes());
         put(out, 40, &self.metadata_block.to_le_bytes());
         put(out, 48, &self.uuid);
+        put(out, 64, &WRITER);
         let incompat = if self.chunked { INCOMPAT_CHUNKED_FILE } else { 0 };
         put(out, 80, &incompat.to_le_bytes());
         // The sum is over the rest of the block, with the sum itself as zero.

@@ -36,6 +36,7 @@ pub mod read;
 #[cfg(test)]
 mod tests;
 mod tree;
+pub(crate) mod verify;
 mod xattr;
 
 pub use builder::{Built, Limits, Written, build, write_layer};

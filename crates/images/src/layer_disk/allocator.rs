@@ -55,6 +55,13 @@ impl Allocator {
         Some(extent)
     }
 
+    /// Takes exactly this one, if all of it is free.
+    pub(super) fn hold(&mut self, extent: Extent) -> bool {
+        let Some((start, length)) = self.range_around(extent) else { return false };
+        self.take(start, length, extent);
+        true
+    }
+
     /// Whether `extents` are in use and apart from each other.
     pub(super) fn check_used(&self, extents: &[Extent]) -> Result<(), ExtentError> {
         let mut sorted = extents.to_vec();

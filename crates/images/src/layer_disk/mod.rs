@@ -52,6 +52,13 @@ impl Extent {
     pub(crate) fn end_bytes(&self) -> u64 {
         self.offset_bytes.saturating_add(self.length_bytes)
     }
+
+    /// What of it lies in `range`, in whole blocks.
+    fn within(&self, range: &Self) -> Option<Self> {
+        let start = self.offset_bytes.max(range.offset_bytes) / BLOCK_BYTES * BLOCK_BYTES;
+        let end = self.end_bytes().min(range.end_bytes()).next_multiple_of(BLOCK_BYTES);
+        (start < end).then(|| Self { offset_bytes: start, length_bytes: end - start })
+    }
 }
 
 /// Why the layer disk could not be opened.
@@ -228,6 +235,58 @@ impl LayerDisk {
             let (at, room) = locate(extents, offset + done as u64).ok_or(io::ErrorKind::UnexpectedEof)?;
             let step = room.min((bytes.len() - done) as u64) as usize;
             sys::read_exact_at(&self.shared.file, &mut bytes[done..done + step], at)?;
+            done += step;
+        }
+        Ok(())
+    }
+
+    /// Stretches that hold data though they belong to nothing, and turns them into holes if `punch`. Writers at work
+    /// are neither seen nor disturbed. `Unsupported` where the system cannot tell data from holes.
+    ///
+    /// # Errors
+    /// Of the file.
+    pub(crate) fn leaks(&self, punch: bool) -> io::Result<Vec<Extent>> {
+        let free: Vec<Extent> = self.lock().free_extents().collect();
+        let mut leaks = Vec::new();
+        for range in free {
+            let mut at = range.offset_bytes;
+            while at < range.end_bytes() {
+                let Some(data) = sys::next_data(&self.shared.file, at)? else { return Ok(leaks) };
+                let Some(suspect) = data.within(&range) else { break };
+                at = suspect.end_bytes();
+                // Held while it is looked at again, so that no writer gets it.
+                if !self.lock().hold(suspect) {
+                    continue;
+                }
+                let looked = sys::next_data(&self.shared.file, suspect.offset_bytes)
+                    .map(|data| data.and_then(|data| data.within(&suspect)))
+                    .and_then(|still| match still {
+                        Some(still) if punch => {
+                            sys::punch_hole(&self.shared.file, still).map(|()| Some(still))
+                        }
+                        still => Ok(still),
+                    });
+                // Cannot fail: it was just taken.
+                let _ = self.lock().free(&[suspect]);
+                leaks.extend(looked?);
+            }
+        }
+        Ok(leaks)
+    }
+
+    /// Writes once more what an extent should hold already: a repair. A guest that has it mounted sees no other bytes
+    /// than those it has been promised.
+    ///
+    /// # Errors
+    /// [`WriteError`]; `UnexpectedEof` beyond the image's end.
+    pub(crate) fn mend_at(&self, extents: &[Extent], offset: u64, bytes: &[u8]) -> Result<(), WriteError> {
+        let mut done = 0;
+        while done < bytes.len() {
+            let (at, room) = locate(extents, offset + done as u64)
+                .ok_or_else(|| self.write_error(io::ErrorKind::UnexpectedEof.into()))?;
+            let step = room.min((bytes.len() - done) as u64) as usize;
+            sys::write_all_at(&self.shared.file, &bytes[done..done + step], at)
+                .map_err(|source| self.write_error(source))?;
             done += step;
         }
         Ok(())

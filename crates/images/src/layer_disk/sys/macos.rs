@@ -32,6 +32,26 @@ pub(in super::super) fn punch_hole(file: &File, extent: Extent) -> io::Result<()
     }
 }
 
+/// The first stretch of data from `offset` on. `Unsupported` where the file system cannot tell.
+pub(in super::super) fn next_data(file: &File, offset: u64) -> io::Result<Option<Extent>> {
+    let seek = |from: u64, whence| {
+        let from = from.try_into().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        // SAFETY: the descriptor is open for as long as `file` is borrowed; nobody relies on its position.
+        let at = unsafe { libc::lseek(file.as_raw_fd(), from, whence) };
+        match u64::try_from(at) {
+            Ok(at) => Ok(Some(at)),
+            Err(_) => match io::Error::last_os_error() {
+                error if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+                error if error.raw_os_error() == Some(libc::EINVAL) => Err(io::ErrorKind::Unsupported.into()),
+                error => Err(error),
+            },
+        }
+    };
+    let Some(start) = seek(offset, libc::SEEK_DATA)? else { return Ok(None) };
+    let end = seek(start, libc::SEEK_HOLE)?.unwrap_or(start);
+    Ok(Some(Extent { offset_bytes: start, length_bytes: end.saturating_sub(start) }))
+}
+
 /// Writes go through the page cache here.
 pub(in super::super) fn open_direct(_: &std::path::Path) -> Option<File> {
     None

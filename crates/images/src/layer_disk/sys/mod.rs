@@ -9,5 +9,5 @@ mod holes;
 #[cfg_attr(windows, path = "windows_io.rs")]
 mod positioned;
 
-pub(super) use holes::{make_sparse, open_direct, punch_hole};
+pub(super) use holes::{make_sparse, next_data, open_direct, punch_hole};
 pub(super) use positioned::{read_exact_at, write_all_at};

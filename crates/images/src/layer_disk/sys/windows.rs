@@ -57,6 +57,11 @@ fn control<T>(file: &File, code: u32, input: Option<&T>) -> io::Result<()> {
     }
 }
 
+/// Always `Unsupported`: not asked here.
+pub(in super::super) fn next_data(_: &File, _: u64) -> io::Result<Option<Extent>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Writes go through the page cache here.
 pub(in super::super) fn open_direct(_: &std::path::Path) -> Option<File> {
     None

@@ -1,0 +1,2 @@
+#![no_main]
+coracle_fuzz::target!("manifest");
