@@ -32,6 +32,7 @@ use tracing::Instrument as _;
 use crate::detach::{Keys, Passed};
 use crate::listen::{Connection, hung_up};
 use crate::streams::{CHUNK_BYTES, output_type};
+use crate::version::{self, ApiVersion};
 
 /// How long a client may take to hang up after the end of the output.
 const LINGER: Duration = Duration::from_secs(1);
@@ -39,6 +40,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// What the client sent along, taken from the request before its body is read.
 pub(crate) struct Hijack {
     upgrade: Option<OnUpgrade>,
+    version: ApiVersion,
 }
 
 /// A process's output, or what stands in for it.
@@ -118,7 +120,8 @@ impl Hijack {
         let asked =
             request.headers().get(header::UPGRADE).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"tcp"));
         let upgrade = request.extensions_mut().remove::<OnUpgrade>().filter(|_| asked);
-        Self { upgrade }
+        let version = request.extensions().get().copied().unwrap_or(version::MAX);
+        Self { upgrade, version }
     }
 
     /// Answers the request and joins the client with the process. `on_detach` runs when the client
@@ -147,7 +150,7 @@ impl Hijack {
         let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
         response.extensions_mut().insert(ReasonPhrase::from_static(b"UPGRADED"));
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, output_type(tty));
+        headers.insert(header::CONTENT_TYPE, output_type(self.version, tty));
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("tcp"));
         response
@@ -155,7 +158,7 @@ impl Hijack {
 }
 
 fn plain(stopping: &CancellationToken, tasks: &TaskTracker, streams: Streams) -> Response {
-    let Streams { tty, output, input, closes_stdin, body, .. } = streams;
+    let Streams { output, input, closes_stdin, body, .. } = streams;
     let output_ends = CancellationToken::new();
     if let (Some(mut input), Some(body)) = (input, body) {
         let ended = output_ends.clone();
@@ -192,7 +195,8 @@ fn plain(stopping: &CancellationToken, tasks: &TaskTracker, streams: Streams) ->
     });
     let mut response = body.into_response();
     *response.version_mut() = Version::HTTP_10;
-    response.headers_mut().insert(header::CONTENT_TYPE, output_type(tty));
+    // Whether it is multiplexed or not: moby tells only those that upgrade.
+    response.headers_mut().insert(header::CONTENT_TYPE, output_type(version::MAX, true));
     response
 }
 

@@ -109,7 +109,7 @@ pub(crate) async fn respond(router: Router, request: Request<Body>) -> Response 
 }
 
 fn unversioned(mut request: Request<Body>) -> Result<Request<Body>, ApiError> {
-    let (_, rest) = version::split(request.uri().path())?;
+    let (version, rest) = version::split(request.uri().path())?;
     if rest.len() != request.uri().path().len() {
         let rest = match request.uri().query() {
             Some(query) => format!("{rest}?{query}"),
@@ -118,6 +118,7 @@ fn unversioned(mut request: Request<Body>) -> Result<Request<Body>, ApiError> {
         *request.uri_mut() =
             rest.parse::<Uri>().map_err(|error| ApiError::bad(format!("malformed path: {error}")))?;
     }
+    request.extensions_mut().insert(version);
     Ok(request)
 }
 

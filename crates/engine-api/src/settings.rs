@@ -8,6 +8,8 @@ use bollard_stubs::models::{
 };
 use serde::Serialize;
 
+use crate::version::ApiVersion;
+
 /// An inspected container.
 #[derive(Debug, Serialize)]
 pub(crate) struct Inspected {
@@ -129,8 +131,30 @@ impl From<NetworkSettings> for Settings {
     }
 }
 
+/// Until 1.45 a container's own names were among its aliases.
+fn with_own_aliases(container: &mut ContainerInspectResponse) {
+    let id = container.id.as_deref().unwrap_or_default();
+    let hostname = container.config.as_ref().and_then(|config| config.hostname.clone()).unwrap_or_default();
+    let names = [id.get(..12).unwrap_or(id).to_owned(), hostname];
+    let networks = container.network_settings.as_mut().and_then(|settings| settings.networks.as_mut());
+    for (network, endpoint) in networks.into_iter().flatten() {
+        if matches!(network.as_str(), "bridge" | "host" | "none" | "default") {
+            continue;
+        }
+        let aliases = endpoint.aliases.get_or_insert_default();
+        for name in &names {
+            if !aliases.contains(name) {
+                aliases.push(name.clone());
+            }
+        }
+    }
+}
+
 /// Completes an inspected container.
-pub(crate) fn complete(mut container: ContainerInspectResponse) -> Inspected {
+pub(crate) fn complete(version: ApiVersion, mut container: ContainerInspectResponse) -> Inspected {
+    if version < ApiVersion::minor(45) {
+        with_own_aliases(&mut container);
+    }
     let network_settings = container.network_settings.take().unwrap_or_default().into();
     Inspected { container, network_settings }
 }
@@ -150,7 +174,7 @@ mod tests {
                 network_settings: Some(settings),
                 ..Default::default()
             };
-            let text = serde_json::to_string(&complete(container)).unwrap();
+            let text = serde_json::to_string(&complete(crate::version::MAX, container)).unwrap();
             assert!(text.starts_with("{\"Id\":\"abc\",\"NetworkSettings\":{\"Bridge\":"), "{text}");
             let shown: serde_json::Value = serde_json::from_str(&text).unwrap();
             let settings = &shown["NetworkSettings"];

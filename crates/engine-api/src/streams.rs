@@ -10,12 +10,15 @@ use tokio::io::AsyncRead;
 use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::version::ApiVersion;
+
 /// Size of one read from the guest.
 pub(crate) const CHUNK_BYTES: usize = 32 * 1024;
 
-/// Docker's content type for output: with a tty raw, else multiplexed with 8-byte headers.
-pub(crate) fn output_type(tty: bool) -> HeaderValue {
-    HeaderValue::from_static(if tty {
+/// Docker's content type for output: with a tty raw, else multiplexed with 8-byte headers. Until 1.42 there was
+/// one name for both.
+pub(crate) fn output_type(version: ApiVersion, tty: bool) -> HeaderValue {
+    HeaderValue::from_static(if tty || version < ApiVersion::minor(42) {
         "application/vnd.docker.raw-stream"
     } else {
         "application/vnd.docker.multiplexed-stream"

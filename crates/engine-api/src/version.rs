@@ -1,6 +1,10 @@
 //! API versions: the optional `/v1.xx` in front of each path, and which of them we speak.
 
+use std::convert::Infallible;
 use std::fmt;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
 
 use crate::error::ApiError;
 
@@ -13,8 +17,24 @@ pub(crate) struct ApiVersion {
 
 /// Newest version that we answer, and what a request without a version means.
 pub(crate) const MAX: ApiVersion = ApiVersion { major: 1, minor: 51 };
-/// Oldest version that we answer: that of Docker 25. Older clients wait for a container's end in ways of their own.
-pub(crate) const MIN: ApiVersion = ApiVersion { major: 1, minor: 44 };
+/// Oldest version that we answer, as Docker Engine 28.
+pub(crate) const MIN: ApiVersion = ApiVersion { major: 1, minor: 24 };
+
+impl ApiVersion {
+    /// A version of the only major number there is.
+    pub(crate) const fn minor(minor: u32) -> Self {
+        Self { major: 1, minor }
+    }
+}
+
+/// The version of the request's path.
+impl<S: Sync> FromRequestParts<S> for ApiVersion {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or(MAX))
+    }
+}
 
 impl fmt::Display for ApiVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -66,8 +86,8 @@ mod tests {
     fn paths_split_as_moby_does() {
         for (path, version, rest) in [
             ("/_ping", MAX, "/_ping"),
-            ("/v1.44/_ping", MIN, "/_ping"),
-            ("/v1.45/info", ApiVersion { major: 1, minor: 45 }, "/info"),
+            ("/v1.24/_ping", MIN, "/_ping"),
+            ("/v1.45/info", ApiVersion::minor(45), "/info"),
             ("/v1.51/containers/json", MAX, "/containers/json"),
             ("/volumes", MAX, "/volumes"),
             ("/version", MAX, "/version"),
@@ -84,8 +104,8 @@ mod tests {
             ("/v1.52/info", "client version 1.52 is too new. Maximum supported API version is 1.51"),
             ("/v2.0/info", "client version 2.0 is too new. Maximum supported API version is 1.51"),
             (
-                "/v1.43/info",
-                "client version 1.43 is too old. Minimum supported API version is 1.44, \
+                "/v1.23/info",
+                "client version 1.23 is too old. Minimum supported API version is 1.24, \
                  please upgrade your client to a newer version",
             ),
         ] {

@@ -119,7 +119,7 @@ async fn ping_negotiates() {
     let (status, version) = served.json("GET", "/v1.44/version", None).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(version["ApiVersion"], "1.51");
-    assert_eq!(version["MinAPIVersion"], "1.44");
+    assert_eq!(version["MinAPIVersion"], "1.24");
     assert!(served.refused("GET", "/v1.99/version", None, 400).await.contains("is too new"));
     assert!(served.refused("GET", "/v1.12/version", None, 400).await.contains("is too old"));
     served.end().await;

@@ -131,7 +131,7 @@ async fn addresses_outlive_coracled_and_not_the_vm() {
     assert!(containers(&world.engine.network_inspect("web", None).unwrap()).is_empty());
     let pruned = world.engine.network_prune(HashMap::new()).await.unwrap();
     assert_eq!(pruned.networks_deleted, Some(vec!["web".to_owned()]));
-    assert_eq!(world.engine.network_list(HashMap::new()).unwrap().len(), 3);
+    assert_eq!(world.engine.network_list(HashMap::new(), false).unwrap().len(), 3);
 }
 
 #[tokio::test]
