@@ -76,6 +76,9 @@ pub(crate) struct Log {
     pub max_size_bytes: u64,
     /// Files in all, the newest included.
     pub max_files: u32,
+    /// Entries that wait for the disk, before more are lost; zero: the container waits.
+    #[serde(default)]
+    pub non_blocking_bytes: u64,
 }
 
 /// From the shim to the agent.

@@ -177,6 +177,7 @@ impl Guest {
             file: paths::log_file(&key.container),
             max_size_bytes: log.max_size_bytes,
             max_files: log.max_files,
+            non_blocking_bytes: log.non_blocking_bytes,
         });
         let launch = Launch {
             dir: paths::run_dir(&key.container),

@@ -162,6 +162,12 @@ impl Agent for Service {
         Ok(Response::new(guest::blocking(move || Ok(archive::disk_usage(&request))).await?))
     }
 
+    async fn list_volume(&self, request: Request<v1::ListVolumeRequest>) -> Answer<v1::ListVolumeReply> {
+        self.guest.disks().await?;
+        let request = request.into_inner();
+        Ok(Response::new(guest::blocking(move || archive::list_volume(&request)).await?))
+    }
+
     async fn sync_networks(
         &self,
         request: Request<v1::SyncNetworksRequest>,

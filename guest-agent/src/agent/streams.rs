@@ -65,7 +65,10 @@ async fn serve(mut stream: Stream, guest: &Arc<Guest>) -> anyhow::Result<()> {
         Some(stream_open::Kind::ArchiveGet(get)) => archive::get(stream, guest, get).await,
         Some(stream_open::Kind::ArchivePut(put)) => archive::put(stream, guest, put).await,
         Some(stream_open::Kind::Export(export)) => archive::export(stream, guest, export).await,
-        Some(_) => answer(&mut stream, Some(Failure::new(Code::BadSpec, "not served yet"))).await,
+        Some(stream_open::Kind::VolumeArchive(archive)) => match guest.disks().await {
+            Ok(()) => archive::volume_archive(stream, archive).await,
+            Err(failure) => answer(&mut stream, Some(failure)).await,
+        },
         None => answer(&mut stream, Some(Failure::new(Code::BadSpec, "no such kind of stream"))).await,
     }
 }

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::ring::Ring;
 use crate::clock::{rfc3339, unix_ns};
 use crate::wire::Log;
 
@@ -55,11 +56,25 @@ impl Lines {
 
 /// A log that is being written.
 pub(crate) struct Writer {
+    to: To,
+    lines: [Lines; 2],
+    pending: Vec<u8>,
+}
+
+/// Where entries go.
+enum To {
+    Files(Files),
+    /// To a thread that will be started.
+    Soon(Files),
+    Ring(Ring),
+    Nowhere,
+}
+
+/// The files of a log.
+struct Files {
     log: Log,
     file: File,
     size_bytes: u64,
-    lines: [Lines; 2],
-    pending: Vec<u8>,
 }
 
 fn open(path: &Path) -> io::Result<(File, u64)> {
@@ -87,7 +102,10 @@ impl Writer {
             let _ = fs::remove_file(mark);
         }
         let (file, size_bytes) = open(&log.file)?;
-        Ok(Self { log, file, size_bytes, lines: Default::default(), pending: Vec::new() })
+        let blocking = log.non_blocking_bytes == 0;
+        let files = Files { log, file, size_bytes };
+        let to = if blocking { To::Files(files) } else { To::Soon(files) };
+        Ok(Self { to, lines: Default::default(), pending: Vec::new() })
     }
 
     /// Adds output.
@@ -98,7 +116,7 @@ impl Writer {
         self.flush();
     }
 
-    /// Adds the unfinished lines: the output has ended.
+    /// Adds the unfinished lines and waits until all is written: the output has ended.
     pub(crate) fn finish(&mut self) {
         let time = rfc3339(unix_ns());
         for stderr in [false, true] {
@@ -106,19 +124,43 @@ impl Writer {
             self.lines[usize::from(stderr)].finish(|line| entry(pending, line, stderr, &time));
         }
         self.flush();
+        self.to = To::Nowhere;
     }
 
     fn flush(&mut self) {
         if self.pending.is_empty() {
             return;
         }
+        if let To::Soon(_) = self.to {
+            self.to = std::mem::replace(&mut self.to, To::Nowhere).started();
+        }
+        match &mut self.to {
+            To::Files(files) => {
+                files.add(&self.pending);
+                self.pending.clear();
+            }
+            To::Ring(ring) => ring.add(std::mem::take(&mut self.pending)),
+            To::Soon(_) | To::Nowhere => self.pending.clear(),
+        }
+    }
+}
+
+impl To {
+    fn started(self) -> Self {
+        let Self::Soon(mut files) = self else { return self };
+        let started = Ring::start(files.log.non_blocking_bytes, move |entries| files.add(&entries));
+        started.map_or(Self::Nowhere, Self::Ring)
+    }
+}
+
+impl Files {
+    fn add(&mut self, entries: &[u8]) {
         if self.log.max_size_bytes > 0 && self.size_bytes >= self.log.max_size_bytes {
             let _ = self.rotate();
         }
-        if self.file.write_all(&self.pending).is_ok() {
-            self.size_bytes += self.pending.len() as u64;
+        if self.file.write_all(entries).is_ok() {
+            self.size_bytes += entries.len() as u64;
         }
-        self.pending.clear();
     }
 
     fn rotate(&mut self) -> io::Result<()> {
@@ -164,10 +206,23 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_does_not_block_is_whole_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("log.json");
+        let log = Log { file: file.clone(), non_blocking_bytes: 1 << 20, ..Log::default() };
+        let mut writer = Writer::open(log, false).unwrap();
+        for number in 0..50 {
+            writer.write(format!("line {number}\nand").as_bytes(), false);
+        }
+        writer.finish();
+        assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 51);
+    }
+
+    #[test]
     fn rotation_keeps_so_many_files() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("log.json");
-        let log = Log { file: file.clone(), max_size_bytes: 100, max_files: 3 };
+        let log = Log { file: file.clone(), max_size_bytes: 100, max_files: 3, non_blocking_bytes: 0 };
         let mut writer = Writer::open(log, false).unwrap();
         for number in 0..20 {
             writer.write(format!("line {number} of some length\n").as_bytes(), number % 2 == 1);

@@ -4,13 +4,14 @@
 //! an upgrade of the agent touches a container. It is started idle, a container's with a network namespace at
 //! hand, and waits for [`Order::Launch`]; streams that are to miss nothing come before that.
 //!
-//! It never uses tokio and never starts a thread: see [`launch`]. It knows nothing of gRPC or layers.
+//! It never uses tokio and starts no thread before the process runs: see [`launch`]. It knows nothing of gRPC or layers.
 
 mod executor;
 mod launch;
 pub(crate) mod log;
 pub(crate) mod mux;
 mod pump;
+mod ring;
 mod tenant;
 
 use std::fs;

@@ -361,6 +361,11 @@ impl Agent for Service {
         Ok(Response::new(Default::default()))
     }
 
+    async fn list_volume(&self, _: Request<v1::ListVolumeRequest>) -> Answer<v1::ListVolumeReply> {
+        self.0.note("list_volume");
+        Ok(Response::new(Default::default()))
+    }
+
     async fn sync_networks(
         &self,
         request: Request<v1::SyncNetworksRequest>,

@@ -78,6 +78,7 @@ impl v1::agent_server::Agent for Service {
         update_resources: UpdateResourcesRequest -> UpdateResourcesReply,
         changes: ChangesRequest -> ChangesReply,
         disk_usage: DiskUsageRequest -> DiskUsageReply,
+        list_volume: ListVolumeRequest -> ListVolumeReply,
         sync_networks: SyncNetworksRequest -> SyncNetworksReply,
         ensure_network: EnsureNetworkRequest -> EnsureNetworkReply,
         remove_network: RemoveNetworkRequest -> RemoveNetworkReply,

@@ -20,11 +20,13 @@ mod serve;
 mod unpack;
 mod usage;
 mod view;
+mod volume;
 
 pub(crate) use changes::changes;
 pub(crate) use serve::{export, get, put};
 pub(crate) use usage::disk_usage;
 pub(crate) use view::Views;
+pub(crate) use volume::{archive as volume_archive, list as list_volume};
 
 #[cfg(test)]
 mod tests;

@@ -25,9 +25,12 @@ use crate::agent::guest::{Guest, blocking, container_key};
 use crate::agent::user;
 use crate::paths;
 
-type Answer = oneshot::Sender<Result<Option<v1::PathStat>, Failure>>;
+pub(super) type Answer = oneshot::Sender<Result<Option<v1::PathStat>, Failure>>;
 
-async fn say(stream: &mut Stream, result: Result<Option<v1::PathStat>, Failure>) -> anyhow::Result<()> {
+pub(super) async fn say(
+    stream: &mut Stream,
+    result: Result<Option<v1::PathStat>, Failure>,
+) -> anyhow::Result<()> {
     let opened = match result {
         Ok(stat) => v1::StreamOpened { error: None, stat },
         Err(failure) => v1::StreamOpened { error: Some(failure.into()), stat: None },
@@ -64,7 +67,10 @@ fn let_go(held: Option<Held>) {
 
 /// Sends the answer of `working`, then what it writes; afterwards nothing works any more. An archive that breaks
 /// off lacks its end, by which the host knows.
-async fn produce(mut stream: Stream, work: impl FnOnce(Answer, Out) + Send + 'static) -> anyhow::Result<()> {
+pub(super) async fn produce(
+    mut stream: Stream,
+    work: impl FnOnce(Answer, Out) + Send + 'static,
+) -> anyhow::Result<()> {
     let (answer, answered) = oneshot::channel();
     let (out, chunks) = pipe::out();
     let working = alone(move || work(answer, out))?;
@@ -83,7 +89,7 @@ async fn produce(mut stream: Stream, work: impl FnOnce(Answer, Out) + Send + 'st
     sent
 }
 
-fn end(what: &'static str, container: &str, result: io::Result<()>) {
+pub(super) fn end(what: &'static str, container: &str, result: io::Result<()>) {
     match result {
         // The host's client went away.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
@@ -93,7 +99,7 @@ fn end(what: &'static str, container: &str, result: io::Result<()>) {
 }
 
 /// The last part of a path, as Go's `filepath.Base` has it.
-fn base(path: &[u8]) -> &[u8] {
+pub(super) fn base(path: &[u8]) -> &[u8] {
     let end = path.iter().rposition(|&b| b != b'/').map_or(0, |at| at + 1);
     if end == 0 {
         return b"/";
@@ -102,7 +108,7 @@ fn base(path: &[u8]) -> &[u8] {
     &path[start..end]
 }
 
-fn stat(root: &File, file: &File, path: &str) -> Result<v1::PathStat, Failure> {
+pub(super) fn stat(root: &File, file: &File, path: &str) -> Result<v1::PathStat, Failure> {
     let fail = |error: io::Error| Failure::internal("stat", error);
     let stat = fstat(file).map_err(|error| fail(error.into()))?;
     let link = path::kind(&stat) == SFlag::S_IFLNK;
@@ -116,7 +122,7 @@ fn stat(root: &File, file: &File, path: &str) -> Result<v1::PathStat, Failure> {
     })
 }
 
-fn open(root: &File, path: &str) -> Result<File, Failure> {
+pub(super) fn open(root: &File, path: &str) -> Result<File, Failure> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
     path::open(root, OsStr::new(path), flags).map_err(|error| match error {
         Errno::ENOENT => Failure::new(Code::NoSuchPath, format_args!("{path}: no such file or directory")),
@@ -232,21 +238,31 @@ pub(crate) async fn put(
         Ok(held) => held,
         Err(failure) => return say(&mut stream, Err(failure)).await,
     };
+    let unpacked = consume(stream, move || {
+        let root = root.open(&request.mounts)?;
+        let rules = rules(&root, &request)?;
+        Unpacker::new(root, OsStr::from_bytes(request.path.as_bytes()), rules)
+    });
+    let unpacked = unpacked.await;
+    let_go(held.take());
+    unpacked
+}
+
+/// Answers whether `begin` could, unpacks what comes, and answers how that went.
+pub(super) async fn consume(
+    mut stream: Stream,
+    begin: impl FnOnce() -> Result<Unpacker, Failure> + Send + 'static,
+) -> anyhow::Result<()> {
     let (answer, answered) = oneshot::channel::<Result<Option<v1::PathStat>, Failure>>();
     let (sender, input) = pipe::input();
-    let working = alone(move || {
-        let ready = root.open(&request.mounts).and_then(|root| Ok((rules(&root, &request)?, root)));
-        let folder = OsStr::from_bytes(request.path.as_bytes());
-        let ready = ready.and_then(|(rules, root)| Unpacker::new(root, folder, rules));
-        match ready {
-            Ok(unpacker) => {
-                let _ = answer.send(Ok(None));
-                unpacker.run(input)
-            }
-            Err(failure) => {
-                drop(answer.send(Err(failure)));
-                Ok(())
-            }
+    let working = alone(move || match begin() {
+        Ok(unpacker) => {
+            let _ = answer.send(Ok(None));
+            unpacker.run(input)
+        }
+        Err(failure) => {
+            drop(answer.send(Err(failure)));
+            Ok(())
         }
     })?;
     let taken = async {
@@ -260,7 +276,6 @@ pub(crate) async fn put(
     };
     let taken = taken.await;
     let unpacked = working.await.unwrap_or_else(|_| Err(Failure::internal("archive", "it broke off")));
-    let_go(held.take());
     if taken? {
         return Ok(());
     }

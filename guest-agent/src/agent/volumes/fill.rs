@@ -29,6 +29,11 @@ pub(super) fn open(container: &str, folder: &Path, image: Option<(&File, &str)>)
     open_with(folder, image)
 }
 
+/// The contents of the volume at `folder` as they are.
+pub(super) fn stand(folder: &Path) -> io::Result<PathBuf> {
+    open_with(folder, None)
+}
+
 fn open_with(folder: &Path, image: Option<(&File, &str)>) -> io::Result<PathBuf> {
     let (contents, filling) = (folder.join("_data"), folder.join("filling"));
     fs::create_dir_all(&contents)?;

@@ -132,6 +132,24 @@ fn open(id: &str, volume: &v1::VolumeSource, target: &str, root: &File) -> Resul
     filled.map_err(|error| Failure::new(Code::DataDisk, format_args!("volume {}: {error}", volume.name)))
 }
 
+/// Where the contents of a volume are that no container need use: made where no start has made them yet, and then
+/// what an image would have put there can still come.
+pub(crate) fn standing(volume: &v1::VolumeSource) -> Result<PathBuf, Failure> {
+    check(&volume.name)?;
+    let name = &volume.name;
+    if is_in_memory(volume) {
+        let place = in_memory(name);
+        if crate::agent::disks::is_mounted(&place.to_string_lossy()) {
+            return Ok(place);
+        }
+        let text = format_args!("volume {name} is in memory, and no container uses it");
+        return Err(Failure::new(Code::NotRunning, text));
+    }
+    let _busy = Busy::with(name);
+    let stands = fill::stand(&folder(name));
+    stands.map_err(|error| Failure::new(Code::DataDisk, format_args!("volume {name}: {error}")))
+}
+
 fn is_in_memory(volume: &v1::VolumeSource) -> bool {
     volume.options.get("type").is_some_and(|kind| kind == "tmpfs")
 }

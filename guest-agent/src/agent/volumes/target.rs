@@ -46,7 +46,7 @@ fn built(wanted: &v1::Mount, source: &Path) -> Result<Mount, Failure> {
         propagation,
     ];
     // What is mounted below it too, as Docker does.
-    if wanted.read_only && !wanted.non_recursive {
+    if wanted.read_only && !wanted.non_recursive && !wanted.read_only_non_recursive {
         options.push("rro");
     }
     MountBuilder::default()
@@ -151,6 +151,9 @@ mod tests {
         assert_eq!(options, &["rbind", "ro", "rprivate", "rro"]);
         add(&mut mounts, &[asked("/dev")], &[PathBuf::from("/4")]).unwrap();
         assert!(!mounts.iter().any(|m| m.destination() == Path::new("/dev/pts")));
+        let not_below = v1::Mount { read_only_non_recursive: true, ..asked("/ro") };
+        let alone = built(&not_below, Path::new("/5")).unwrap();
+        assert_eq!(alone.options().as_ref().unwrap(), &["rbind", "ro", "rprivate"]);
         for bad in ["", "/", "a"] {
             assert_eq!(add(&mut mounts, &[asked(bad)], &sources).unwrap_err().code, Code::BadSpec);
         }
