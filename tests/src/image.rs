@@ -46,6 +46,15 @@ impl Layer {
         })
     }
 
+    /// A program of this machine with the libraries that it needs.
+    pub async fn program(path: &str) -> Self {
+        let libraries = Run::new("ldd").args([path]).ok().await;
+        let libraries = libraries.split_whitespace().filter(|word| word.starts_with('/'));
+        let paths: Vec<&str> = libraries.chain([path]).collect();
+        let files: Vec<_> = paths.iter().map(|path| (&path[1..], fs::read(path).unwrap())).collect();
+        Self::files(files.iter().map(|(path, bytes)| (*path, bytes.as_slice(), 0o755)))
+    }
+
     /// The tar.
     #[must_use]
     pub fn tar(&self) -> &[u8] {

@@ -109,6 +109,17 @@ async fn namespaces_devices_and_security() {
     let logged = "run --name told -l k=v --log-opt labels=k --log-opt tag={{.Name}} coracle/hello echo told";
     host.docker(logged).ok().await;
     assert_eq!(host.docker("logs --details told").ok().await, "k=v,tag=told told");
+    let logged = "run --rm --name quick --log-opt mode=non-blocking --log-opt max-buffer-size=64k -d coracle/hello \
+                  sh -c";
+    let script = "seq 1 1000; sleep 1000";
+    host.docker_args(logged.split_whitespace().chain([script])).ok().await;
+    let host_ref = &host;
+    eventually("all lines are there, in their order", Duration::from_secs(20), || async move {
+        let lines = host_ref.docker("logs quick").ok().await;
+        (lines.lines().count() == 1000 && lines.ends_with("\n1000")).then_some(())
+    })
+    .await;
+    host.docker("rm -f quick").ok().await;
     host.finish().await;
 }
 

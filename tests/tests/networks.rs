@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use coracle_e2e::{Host, Run};
+use std::time::Duration;
+
+use coracle_e2e::{Host, Image, Layer, Registry, Run, eventually};
+use tokio::net::UdpSocket;
 
 const HELLO: &str = "coracle/hello";
 const SERVE: &str = "mkdir /w; echo I am $0 >/w/index.html; exec httpd -f -p 80 -h /w";
@@ -172,5 +175,112 @@ async fn modes_and_an_internal_network() {
     assert_eq!(host.docker_args(["network", "inspect", "-f", format, "inner"]).ok().await, before);
     assert!(reaches(&host, "in1", "in2").await);
     host.docker("rm -f in1 in2 def").ok().await;
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn fixed_ipv6_links_and_options_of_bridges() {
+    let host = Host::start().await;
+    host.docker("network create --ipv6 --subnet fd00:77::/64 --gateway fd00:77::7 six").ok().await;
+    serve(&host, "one", "--network six --ip6 fd00:77::50").await;
+    let addresses = exec(&host, "one", "ip -6 addr show eth0; ip -6 route").ok().await;
+    assert!(addresses.contains("fd00:77::50/64") && addresses.contains("via fd00:77::7"), "{addresses}");
+    let format = "{{with .NetworkSettings.Networks.six}}{{.GlobalIPv6Address}} {{.IPv6Gateway}}{{end}}";
+    let shown = host.docker_args(["inspect", "-f", format, "one"]).ok().await;
+    assert_eq!(shown, "fd00:77::50 fd00:77::7");
+    host.docker("run -d --name two --network six coracle/hello sleep 1000").ok().await;
+    assert!(exec(&host, "two", "ping -6 -c 1 -W 5 fd00:77::50").finish().await.code == 0);
+    assert!(exec(&host, "two", "nslookup -type=aaaa one").ok().await.contains("fd00:77::50"));
+    refused(host.docker("run --rm --network six --ip6 fd00:77::50 coracle/hello true"), "in use").await;
+    refused(host.docker("run --rm --network six --ip6 fd00:78::1 coracle/hello true"), "").await;
+
+    // On the default network, which has no names, a link is one.
+    serve(&host, "linked", "").await;
+    host.docker("run -d --name links --link linked:uno coracle/hello sleep 1000").ok().await;
+    assert!(reaches(&host, "links", "uno").await && reaches(&host, "links", "linked").await);
+    let links = host.docker_args(["inspect", "-f", "{{.HostConfig.Links}}", "links"]).ok().await;
+    assert_eq!(links, "[/linked:/links/uno]");
+    refused(host.docker("run --rm --link nobody:x coracle/hello true"), "nobody").await;
+
+    let options = "-o com.docker.network.bridge.name=br-odd -o com.docker.network.driver.mtu=1400 \
+                   -o com.docker.network.bridge.enable_icc=false \
+                   -o com.docker.network.bridge.enable_ip_masquerade=false";
+    host.docker(&format!("network create {options} odd")).ok().await;
+    serve(&host, "odd1", "--network odd").await;
+    serve(&host, "odd2", "--network odd").await;
+    assert_eq!(exec(&host, "odd1", "cat /sys/class/net/eth0/mtu").ok().await, "1400");
+    assert!(cut_off(&host, "odd1", "odd2").await, "containers of it do not reach each other");
+    let links = host.docker("run --rm --network host coracle/hello ip addr show br-odd").ok().await;
+    assert!(links.contains("mtu 1400"), "{links}");
+    let shown = host.docker_args(["network", "inspect", "-f", "{{json .Options}}", "odd"]).ok().await;
+    assert!(shown.contains(r#""com.docker.network.bridge.enable_icc":"false""#), "{shown}");
+    host.docker("rm -f one two linked links odd1 odd2").ok().await;
+    host.finish().await;
+}
+
+/// Echoes datagrams.
+const ECHO: &str = r#"
+socket(U, 2, 2, 17); bind(U, pack('S n a4 x8', 2, 53, "\0\0\0\0")) or die;
+$| = 1; print "listening\n";
+while (my $from = recv(U, my $text, 65535, 0)) { send(U, $text, 0, $from) }
+"#;
+
+/// Sends one's own word and gets it back, in three tries: datagrams may be lost.
+async fn echoed(client: &UdpSocket, word: &str) -> bool {
+    let mut buffer = [0; 64];
+    for _ in 0..3 {
+        client.send(word.as_bytes()).await.unwrap();
+        let answer = tokio::time::timeout(Duration::from_secs(5), client.recv(&mut buffer)).await;
+        if let Ok(Ok(length)) = answer {
+            return &buffer[..length] == word.as_bytes();
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn many_udp_clients_and_ports_after_a_restart_of_the_vm() {
+    let host = Host::start().await;
+    let registry = Registry::start().await;
+    let config = serde_json::json!({ "Cmd": ["/usr/bin/perl", "-e", ECHO] });
+    let image = Image::new(vec![Layer::program("/usr/bin/perl").await], config);
+    let image = image.push(&registry, "echo:1").await;
+    host.docker(&format!("run -d --name echo --restart always -p 127.0.0.1::53/udp {image}")).ok().await;
+    let host_ref = &host;
+    let listens = async |lines: usize| {
+        eventually("the server listens", Duration::from_secs(30), || async move {
+            (host_ref.docker("logs echo").ok().await.lines().count() == lines).then_some(())
+        })
+        .await;
+    };
+    listens(1).await;
+    let port = host.docker("port echo 53/udp").ok().await;
+    let mut clients = Vec::new();
+    for _ in 0..200 {
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        client.connect(&port).await.unwrap();
+        clients.push(client);
+    }
+    // All of them twice, so that an answer could go to another.
+    for round in 0..2 {
+        let all = clients
+            .iter()
+            .enumerate()
+            .map(|(n, client)| async move { echoed(client, &format!("client {n} round {round}")).await });
+        let all = futures::future::join_all(all).await;
+        assert_eq!(all.iter().filter(|&&echoed| !echoed).count(), 0, "round {round}");
+    }
+
+    // The VM begins anew, and with it the container: at the same port.
+    host.coracle("vm restart").ok().await;
+    listens(2).await;
+    assert_eq!(host.docker("port echo 53/udp").ok().await, port);
+    let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.connect(&port).await.unwrap();
+    eventually("the port leads to it again", Duration::from_secs(30), || async {
+        echoed(&client, "again").await.then_some(())
+    })
+    .await;
+    host.docker("rm -f echo").ok().await;
     host.finish().await;
 }

@@ -5,7 +5,9 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
-use coracle_e2e::Host;
+use std::time::{Duration, Instant};
+
+use coracle_e2e::{Host, eventually};
 
 const HELLO: &str = "coracle/hello";
 const BUSY: &str = "while true; do :; done";
@@ -170,5 +172,104 @@ async fn changes_export_and_commit() {
     assert!(size.starts_with("6B (virtual "), "{size}");
     host.docker("rm again").ok().await;
     host.docker("rmi made:2 made:1").ok().await;
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn attach_wait_kill_ls_port_rename_rm_and_stop() {
+    let host = Host::start().await;
+    let script = "read -r word; echo got $word; exit 6";
+    host.docker_args(["run", "-di", "--name", "asks", HELLO, "sh", "-c", script]).ok().await;
+    let waits = tokio::spawn(host.docker("wait asks").finish());
+    let attached = host.docker("attach --sig-proxy=false asks").stdin("ahoy\n").finish().await;
+    assert_eq!(attached.code, 6, "{attached:?}");
+    assert_eq!(waits.await.unwrap().stdout, "6\n");
+    assert_eq!(host.docker("logs asks").ok().await, "got ahoy");
+    let late = host.docker("attach asks").finish().await;
+    assert!(late.stderr.contains("cannot attach to a stopped container"), "{late:?}");
+
+    // Of one that was never started there is nothing to wait for, but its next exit.
+    host.docker("create --name later -p 127.0.0.1::80 coracle/hello sleep 1000").ok().await;
+    assert_eq!(host.docker("wait later").ok().await, "0");
+    assert_eq!(host.docker("port later").ok().await, "");
+    host.docker("start later").ok().await;
+    let ports = host.docker("port later").ok().await;
+    assert!(ports.starts_with("80/tcp -> 127.0.0.1:"), "{ports}");
+    assert_eq!(host.docker("port later 80").ok().await, ports.trim_start_matches("80/tcp -> "));
+    let none = host.docker("port later 81").finish().await;
+    assert!(none.stderr.contains("no public port '81' published for later"), "{none:?}");
+    host.docker("rename later now").ok().await;
+    let listed =
+        host.docker("container ls --no-trunc --format {{.Names}}|{{.Command}}|{{.Ports}}").ok().await;
+    assert!(listed.starts_with("now|\"sleep 1000\"|127.0.0.1:"), "{listed}");
+    assert_eq!(host.docker("exec now hostname").ok().await.len(), 12, "its name is its alone");
+    let gone = host.docker("kill later").finish().await;
+    assert!(gone.stderr.contains("No such container: later"), "{gone:?}");
+    for (signal, code) in [("USR1", 138), ("9", 137)] {
+        host.docker(&format!("kill -s {signal} now")).ok().await;
+        assert_eq!(host.docker("wait now").ok().await, code.to_string(), "{signal}");
+        host.docker("start now").ok().await;
+    }
+    let odd = host.docker("kill -s ODD now").finish().await;
+    assert!(odd.stderr.contains("Invalid signal: ODD"), "{odd:?}");
+
+    // Its own patience and signal, without a word at the stop.
+    let script = "trap 'echo heard' USR2; trap '' TERM; while true; do sleep 0.1; done";
+    let patient = ["run", "-d", "--name", "deaf", "--stop-timeout", "1", "--stop-signal", "USR2", HELLO];
+    host.docker_args(patient.into_iter().chain(["sh", "-c", script])).ok().await;
+    let begun = Instant::now();
+    host.docker("stop deaf").ok().await;
+    assert!(begun.elapsed() < Duration::from_secs(8), "not Docker's ten seconds: {:?}", begun.elapsed());
+    assert_eq!(host.docker("logs deaf").ok().await, "heard");
+    assert_eq!(
+        host.docker("inspect -f {{.State.ExitCode}}:{{.Config.StopTimeout}} deaf").ok().await,
+        "137:1"
+    );
+
+    let tries = ["run", "-d", "--name", "tries", "--restart", "on-failure:3", HELLO, "sh", "-c", "exit 1"];
+    host.docker_args(tries).ok().await;
+    let host_ref = &host;
+    eventually("three restarts and no more", Duration::from_secs(30), || async move {
+        let state = host_ref.docker("inspect -f {{.RestartCount}}:{{.State.Status}} tries").ok().await;
+        (state == "3:exited").then_some(())
+    })
+    .await;
+    assert_eq!(host.docker("rm -f now deaf tries asks").ok().await, "now\ndeaf\ntries\nasks");
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn system_prune_info_events_and_version() {
+    let host = Host::start().await;
+    host.docker("network create left").ok().await;
+    host.docker("run --name done -v /anon -v named:/named coracle/hello true").ok().await;
+    host.docker("rm done").ok().await;
+    host.docker("run --name done --network left coracle/hello true").ok().await;
+    host.docker("run -d --name runs coracle/hello sleep 1000").ok().await;
+
+    let kept = host.docker("system prune -f --filter label=none").ok().await;
+    assert!(!kept.contains("Deleted"), "{kept}");
+    let pruned = host.docker("system prune -f").ok().await;
+    for part in ["Deleted Containers:", "Deleted Networks:\nleft", "Total reclaimed space: "] {
+        assert!(pruned.contains(part), "{part}: {pruned}");
+    }
+    assert_eq!(host.docker("volume ls -q").ok().await.lines().count(), 2, "volumes are not asked for");
+    let pruned = host.docker("system prune -f --volumes").ok().await;
+    assert!(pruned.contains("Deleted Volumes:"), "{pruned}");
+    assert_eq!(host.docker("volume ls -q").ok().await, "named", "a named one stays");
+    assert_eq!(host.docker("ps -a --format {{.Names}}").ok().await, "runs");
+    host.docker("image inspect coracle/hello").ok().await;
+
+    let told = host.docker("system info -f {{.ContainersRunning}}/{{.OSType}}/{{.CgroupVersion}}").ok().await;
+    assert_eq!(told, "1/linux/2");
+    let version = "{{.Server.Version}} {{.Server.APIVersion}} {{.Server.MinAPIVersion}} {{.Server.Os}}";
+    let version = host.docker_args(["version", "-f", version]).ok().await;
+    assert!(version.ends_with(" 1.51 1.24 linux"), "{version}");
+    let events = ["system", "events", "--since", "1h", "--until", "0s", "--filter", "event=prune"];
+    let events = host.docker_args(events.into_iter().chain(["--format", "{{.Type}}"])).ok().await;
+    for kind in ["container", "network", "volume", "image"] {
+        assert!(events.lines().any(|line| line == kind), "{kind}: {events}");
+    }
+    host.docker("rm -f runs").ok().await;
     host.finish().await;
 }

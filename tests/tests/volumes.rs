@@ -221,3 +221,110 @@ async fn the_data_disk_keeps_what_was_synced_and_gives_back_what_was_removed() {
     assert!(blocks * 1024 > before, "{blocks} KiB");
     host.finish().await;
 }
+
+#[tokio::test]
+async fn files_of_a_volume_without_a_container_and_an_images_own_volume() {
+    let host = Host::start().await;
+    host.docker("volume create box").ok().await;
+    let off = host.http("GET", "/coracle/volumes/box/files", b"").await;
+    assert!(off.0 == 503 && String::from_utf8_lossy(&off.1).contains("the VM is off"), "{off:?}");
+    host.coracle("vm start").ok().await;
+    let files = async |query: &str| {
+        let (status, body) = host.http("GET", &format!("/coracle/volumes/{query}"), b"").await;
+        (status, serde_json::from_slice::<serde_json::Value>(&body).unwrap())
+    };
+    // Never used: empty, and what an image has at its place can still come.
+    assert_eq!(files("box/files").await.1["entries"], serde_json::json!([]));
+
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, bytes) in [("a/one", vec![1; 100_000]), ("a/two", b"22".to_vec()), ("b", b"b".to_vec())] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o640);
+        header.set_uid(7);
+        header.set_mtime(1_700_000_000);
+        tar.append_data(&mut header, name, bytes.as_slice()).unwrap();
+    }
+    let tar = tar.into_inner().unwrap();
+    assert_eq!(host.http("PUT", "/coracle/volumes/box/archive?path=/", &tar).await.0, 200);
+    assert_eq!(
+        run(&host, "-v box:/v", "cat /v/a/two; stat -c '%u %a' /v/a/one; ln -s /etc /v/out").await,
+        "227 640"
+    );
+
+    let (status, listed) = files("box/files?path=/a").await;
+    assert_eq!((status, &listed["more"]), (200, &serde_json::json!(false)));
+    let entries = listed["entries"].as_array().unwrap();
+    assert_eq!(
+        (entries.len(), &entries[0]["name"], &entries[0]["size"]),
+        (2, &"one".into(), &100_000.into())
+    );
+    assert_eq!((&entries[1]["uid"], &entries[1]["type"]), (&7.into(), &"file".into()));
+    assert_eq!(entries[1]["mtime"], "2023-11-14T22:13:20Z");
+    let page = files("box/files?limit=1&after=a").await.1;
+    assert_eq!((&page["entries"][0]["name"], &page["more"]), (&"b".into(), &true.into()));
+    let link = files("box/files?after=b").await.1;
+    assert_eq!(
+        (&link["entries"][0]["type"], &link["entries"][0]["link_target"]),
+        (&"link".into(), &"/etc".into())
+    );
+    // A link leads nowhere but within the volume.
+    assert_eq!(files("box/files?path=/out").await.0, 404);
+    for (path, status) in [("none/files", 404), ("box/files?path=/none", 404), ("box/files?path=/b", 400)] {
+        assert_eq!(files(path).await.0, status, "{path}");
+    }
+    let (status, tar) = host.http("GET", "/coracle/volumes/box/archive?path=/a/one", b"").await;
+    let mut archive = tar::Archive::new(tar.as_slice());
+    let entry = archive.entries().unwrap().next().unwrap().unwrap();
+    assert_eq!((status, entry.size(), entry.path().unwrap().to_str()), (200, 100_000, Some("one")));
+    assert_eq!(host.http("HEAD", "/coracle/volumes/box/archive?path=/none", b"").await.0, 404);
+    let refused = host.http("PUT", "/coracle/volumes/box/archive?path=/b", &tar).await;
+    assert_eq!(refused.0, 400, "{}", String::from_utf8_lossy(&refused.1));
+
+    // A volume in memory is there while a container uses it.
+    host.docker("volume create -o type=tmpfs -o device=tmpfs mem").ok().await;
+    assert_eq!(files("mem/files").await.0, 409);
+    host.docker_args([
+        "run",
+        "-d",
+        "--name",
+        "uses",
+        "-v",
+        "mem:/m",
+        HELLO,
+        "sh",
+        "-c",
+        "echo x >/m/f; sleep 1000",
+    ])
+    .ok()
+    .await;
+    let host_ref = &host;
+    eventually("the file is there", Duration::from_secs(10), || async move {
+        let body = host_ref.http("GET", "/coracle/volumes/mem/files", b"").await.1;
+        String::from_utf8_lossy(&body).contains("\"f\"").then_some(())
+    })
+    .await;
+
+    // An image's own volume: new for each container, filled from the image, gone with `rm -v`.
+    host.docker_args(["run", "--name", "base", HELLO, "sh", "-c", "mkdir /data; echo seed >/data/file"])
+        .ok()
+        .await;
+    host.docker_args(["commit", "-c", "VOLUME /data", "-c", r#"CMD ["cat", "/data/file"]"#, "base", "own:1"])
+        .ok()
+        .await;
+    let volumes = "image inspect -f {{json .Config.Volumes}} own:1";
+    assert_eq!(host.docker_args(volumes.splitn(5, ' ')).ok().await, r#"{"/data":{}}"#);
+    host.docker("create --name first own:1").ok().await;
+    assert_eq!(host.docker("start -a first").ok().await, "seed");
+    run(&host, "--volumes-from first", "echo changed >/data/file").await;
+    assert_eq!(host.docker("start -a first").ok().await, "changed");
+    assert_eq!(host.docker("run --rm own:1").ok().await, "seed", "another has one of its own");
+    let name = host.docker_args(["inspect", "-f", "{{(index .Mounts 0).Name}}", "first"]).ok().await;
+    assert_eq!(name.len(), 64);
+    host.docker("run --rm -v box:/data own:1").finish().await;
+    assert!(host.docker("volume ls -q").ok().await.contains(&name));
+    host.docker("rm -v first").ok().await;
+    assert!(!host.docker("volume ls -q").ok().await.contains(&name));
+    host.docker("rm -f uses base").ok().await;
+    host.finish().await;
+}
