@@ -2,9 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
 use futures::stream;
+use http::Uri;
 use images::browse::{self, BrowseError, Compared, Tree};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -20,12 +21,12 @@ use crate::streams::ndjson;
 const AHEAD: usize = 256;
 
 /// `a`, `b`, and for pages `limit` and `after`: the path behind which to go on.
-pub(super) async fn diff(State(api): State<Api>, params: Params, request: Request) -> Answer<Response> {
+pub(super) async fn diff(State(api): State<Api>, params: Params, uri: Uri) -> Answer<Response> {
     let name = |key: &str| {
         params.text(key).ok_or_else(|| ApiError::bad(format!("bad parameter: {key:?} cannot be empty")))
     };
     let (a, b, limit) = (name("a")?, name("b")?, limit(&params)?);
-    let after = bytes::value(request.uri(), "after");
+    let after = bytes::value(&uri, "after");
     let (before, then) = (open(hold(&api, a).await?, None).await?, open(hold(&api, b).await?, None).await?);
     let (sender, lines) = mpsc::channel(AHEAD);
     let gone = CancellationToken::new();

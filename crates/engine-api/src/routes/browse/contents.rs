@@ -3,10 +3,10 @@
 use std::io;
 
 use axum::body::Body;
-use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use images::browse::{Held, OpenFile};
 use tokio::sync::mpsc;
@@ -21,7 +21,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 const AHEAD: usize = 4;
 
 /// `path` and `layer`; `HEAD` is answered without the bytes.
-pub(super) async fn file(api: &Api, name: &str, params: &Params, request: &Request) -> Answer<Response> {
+pub(super) async fn file(api: &Api, name: &str, params: &Params, request: &Parts) -> Answer<Response> {
     let (layer, path) = (params.number("layer")?, path(request));
     let held = hold(api, name).await?;
     let (held, file) = blocking(move || {
@@ -34,10 +34,10 @@ pub(super) async fn file(api: &Api, name: &str, params: &Params, request: &Reque
     head.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     head.insert(header::ETAG, value(&tag));
     head.insert("coracle-layer", HeaderValue::from(file.layer()));
-    if none_match(request.headers(), &tag) {
+    if none_match(&request.headers, &tag) {
         return done(held, file, (StatusCode::NOT_MODIFIED, head).into_response()).await;
     }
-    let (status, start, end) = match range(request.headers(), &tag, size) {
+    let (status, start, end) = match range(&request.headers, &tag, size) {
         Asked::Whole => (StatusCode::OK, 0, size),
         Asked::Part(start, end) => {
             head.insert(header::CONTENT_RANGE, value(&format!("bytes {start}-{}/{size}", end - 1)));
@@ -51,7 +51,7 @@ pub(super) async fn file(api: &Api, name: &str, params: &Params, request: &Reque
     };
     head.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     head.insert(header::CONTENT_LENGTH, HeaderValue::from(end - start));
-    if request.method() == Method::HEAD {
+    if request.method == Method::HEAD {
         return done(held, file, (status, head).into_response()).await;
     }
     Ok((status, head, body(held, file, start, end, api)).into_response())

@@ -17,6 +17,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use http::request::Parts;
 use http::{Method, StatusCode};
 use images::browse::{BrowseError, Held, Listing, Tree};
 
@@ -42,20 +43,21 @@ async fn named(
     params: Params,
     request: Request,
 ) -> Answer<Response> {
-    match (request.method(), rest.rsplit_once('/')) {
-        (&Method::GET, Some((name, "files"))) => files(&api, name, &params, &request).await,
-        (_, Some((name, "file"))) => contents::file(&api, name, &params, &request).await,
+    let (head, body) = request.into_parts();
+    match (&head.method, rest.rsplit_once('/')) {
+        (&Method::GET, Some((name, "files"))) => files(&api, name, &params, &head).await,
+        (_, Some((name, "file"))) => contents::file(&api, name, &params, &head).await,
         (&Method::GET, Some((name, "layers"))) => layers(&api, name).await,
-        _ => super::missing::answer(request).await,
+        _ => super::missing::answer(Request::from_parts(head, body)).await,
     }
 }
 
 /// `path`, `layer`, `follow`, `after`, `limit`: the path's own entry, and of a directory its names.
-async fn files(api: &Api, name: &str, params: &Params, request: &Request) -> Answer<Response> {
+async fn files(api: &Api, name: &str, params: &Params, head: &Parts) -> Answer<Response> {
     let listing = Listing {
-        path: path(request),
+        path: path(head),
         follow: params.flag("follow"),
-        after: bytes::value(request.uri(), "after"),
+        after: bytes::value(&head.uri, "after"),
         limit: params.number("limit")?.unwrap_or(LIMIT).min(MAX_LIMIT),
     };
     let (layer, held) = (params.number("layer")?, hold(api, name).await?);
@@ -76,8 +78,8 @@ async fn layers(api: &Api, name: &str) -> Answer<Response> {
 }
 
 /// The path that is asked for; the root, unless there is one.
-fn path(request: &Request) -> Vec<u8> {
-    bytes::value(request.uri(), "path").unwrap_or_else(|| b"/".to_vec())
+fn path(head: &Parts) -> Vec<u8> {
+    bytes::value(&head.uri, "path").unwrap_or_else(|| b"/".to_vec())
 }
 
 async fn hold(api: &Api, name: &str) -> Answer<Held> {
