@@ -4,6 +4,7 @@
 
 use coracle_e2e::{Host, Image, Layer, Registry, Run};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 fn image(word: &str) -> Image {
     let large = word.repeat(100_000);
@@ -72,16 +73,12 @@ async fn a_registry_is_asked_what_it_has_and_says_when_it_cannot_search() {
     let registry = Registry::start().await;
     let reference = image("x").push(&registry, "from/x:1").await;
     let host = Host::start().await;
-    let curl = |path: String| {
-        let socket = host.home().join("run/docker.sock");
-        Run::new("curl").args(["-sS", "--unix-socket", socket.to_str().unwrap(), &format!("http://d{path}")])
-    };
     let told: Value =
-        serde_json::from_str(&curl(format!("/distribution/{reference}/json")).ok().await).unwrap();
+        serde_json::from_str(&get(&host, &format!("/distribution/{reference}/json")).await).unwrap();
     assert_eq!(told["Platforms"], json!([{ "os": "linux", "architecture": "amd64" }]), "{told}");
     assert_eq!(told["Descriptor"]["mediaType"], "application/vnd.oci.image.manifest.v1+json");
     assert!(told["Descriptor"]["digest"].as_str().unwrap().starts_with("sha256:"));
-    let none = curl(format!("/distribution/{}/from/none:1/json", registry.address())).ok().await;
+    let none = get(&host, &format!("/distribution/{}/from/none:1/json", registry.address())).await;
     assert!(none.contains("name unknown") || none.contains("manifest unknown"), "{none}");
 
     let search = host.docker_args(["search", &format!("{}/x", registry.address())]).finish().await;
@@ -89,4 +86,13 @@ async fn a_registry_is_asked_what_it_has_and_says_when_it_cannot_search() {
     let limit = host.docker_args(["search", "--limit", "101", "x"]).finish().await;
     assert!(limit.stderr.contains("limit 101 is outside the range of [1, 100]"), "{limit:?}");
     host.finish().await;
+}
+
+/// The body of an answer.
+async fn get(host: &Host, path: &str) -> String {
+    let mut stream = tokio::net::UnixStream::connect(host.endpoint().socket()).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
 }

@@ -123,6 +123,14 @@ async fn the_hosts_image_of_an_index_is_taken() {
     assert_eq!(pulled.id, ours.id());
     assert_eq!(pulled.repo_digests, [format!("{}/multi@{digest}", registry.host)]);
 
+    // Again: nothing but the tag is asked for, which takes no time.
+    let asked = || [ours.digest(), ours.id(), ours.layers[0]].map(|digest| registry.asked(digest).len());
+    let (before, begun) = (asked(), std::time::Instant::now());
+    assert_eq!(home.pull(&reference).await.unwrap().id, ours.id());
+    let took = begun.elapsed();
+    assert_eq!(asked(), before);
+    assert!(took < std::time::Duration::from_millis(500), "{took:?}");
+
     let platform = |text: &str| Some(text.parse().unwrap());
     let (sender, _receiver) = mpsc::channel(100);
     let pull = |p| {

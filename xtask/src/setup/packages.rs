@@ -85,6 +85,8 @@ pub(crate) const PACKAGES: [Package; 27] = [
     // Images to pull, and the reference that a pull is compared with.
     package("docker-registry", Purpose::Test, Probe::Program("docker-registry")),
     package("skopeo", Purpose::Test, Probe::Program("skopeo")),
+    // Another reader and writer of images.
+    package("podman", Purpose::Test, Probe::Program("podman")),
     package("git", Purpose::Test, Probe::Program("git")),
     // A real Debian root for an image, and a foreign reader of what the layer writer writes.
     package("mmdebstrap", Purpose::Test, Probe::Program("mmdebstrap")),
