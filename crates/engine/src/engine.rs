@@ -107,6 +107,7 @@ impl Engine {
             db,
             networks,
             network_turn: tokio::sync::Semaphore::new(1),
+            image_turn: Arc::default(),
             volumes,
             shares,
             own_vms,

@@ -66,6 +66,7 @@ pub use own_vm::OwnVmConfig;
 pub use ports::{PortError, PublishOn};
 pub use shares::Error as ShareError;
 pub use streams::{Attached, Logs, Output, StdinError, StdinWriter};
+pub use time::until;
 pub use verbs::{
     ArchiveRead, CommitOptions, FileInfo, ImportOptions, PathInfo, PutOptions, Refusal, VolumeFolder,
     check_changes,

@@ -87,6 +87,8 @@ pub(crate) enum Command {
 
 /// What all tasks share.
 pub(crate) struct Shared {
+    /// Held for reading by who makes a container of an image, for writing by who removes images.
+    pub(crate) image_turn: Arc<tokio::sync::RwLock<()>>,
     pub(crate) db: Db,
     pub(crate) machine: Arc<dyn Machine>,
     pub(crate) own_vms: Arc<OwnVms>,

@@ -25,7 +25,7 @@ pub(crate) fn rfc3339_seconds(unix_ns: i64) -> String {
 }
 
 /// Docker's `until`: a duration before now (Go's `1h30m`), unix seconds, or a date. In nanoseconds since 1970.
-pub(crate) fn until(text: &str) -> Option<i64> {
+pub fn until(text: &str) -> Option<i64> {
     if let Some(ago) = go_duration(text) {
         return now_unix_ns().checked_sub(ago);
     }

@@ -315,6 +315,9 @@ pub enum RemoveError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Conflict {
+    /// Images that were committed from it.
+    #[error("conflict: unable to delete {0} (cannot be forced) - image has dependent child images")]
+    Children(String),
     /// More than one tag, addressed by id.
     #[error("conflict: unable to delete {0} (must be forced) - image is referenced in multiple repositories")]
     ManyReferences(String),

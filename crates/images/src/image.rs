@@ -13,6 +13,14 @@ pub struct Image {
     pub id: Digest,
     /// Digest of the manifest of this platform.
     pub manifest: Digest,
+    /// The manifest's media type.
+    pub manifest_media_type: String,
+    /// The manifest's bytes.
+    pub manifest_bytes: u64,
+    /// The image that it was committed from.
+    pub parent: Option<Digest>,
+    /// When it was last given a name here. Unix seconds.
+    pub tagged_unix: Option<i64>,
     /// Tags that point here, sorted. Empty for a dangling image.
     pub references: Vec<Reference>,
     /// `repository@digest` as the registry served it (the index's digest for a multi-arch image).

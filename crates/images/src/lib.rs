@@ -57,7 +57,7 @@ pub use platform::{Platform, PlatformError};
 pub use progress::{Progress, ProgressDetail};
 pub use push::{Push, PushError, PushProgress, Pushed};
 pub use registry::{Credentials, KeychainError, LoginError};
-pub use remove::{InUse, Removed};
+pub use remove::{InUse, Removed, Told};
 pub use search::{Found, Search, SearchError};
 pub use settings::{Mirror, ProxySettings, RegistrySettings};
 pub use store::Store;

@@ -35,9 +35,10 @@ pub(crate) fn generate(id: &Digest, config_bytes: usize, layers: &[&Layer]) -> V
 
 /// Some registries refuse an OCI manifest with layers in Docker's words; the bytes are the same.
 fn oci(media_type: &str) -> String {
-    for prefix in
-        ["application/vnd.docker.image.rootfs.diff.tar", "application/vnd.docker.image.rootfs.foreign.diff.tar"]
-    {
+    for prefix in [
+        "application/vnd.docker.image.rootfs.diff.tar",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar",
+    ] {
         if let Some(compression) = media_type.strip_prefix(prefix) {
             return format!("{LAYER_TYPE}{}", compression.replace('.', "+"));
         }
@@ -52,7 +53,10 @@ mod tests {
     #[test]
     fn dockers_words_become_ocis() {
         for (docker, expected) in [
-            ("application/vnd.docker.image.rootfs.diff.tar.gzip", "application/vnd.oci.image.layer.v1.tar+gzip"),
+            (
+                "application/vnd.docker.image.rootfs.diff.tar.gzip",
+                "application/vnd.oci.image.layer.v1.tar+gzip",
+            ),
             ("application/vnd.docker.image.rootfs.diff.tar", LAYER_TYPE),
             ("application/vnd.oci.image.layer.v1.tar+zstd", "application/vnd.oci.image.layer.v1.tar+zstd"),
         ] {

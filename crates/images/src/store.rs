@@ -208,8 +208,22 @@ impl Store {
     /// # Errors
     /// [`RemoveError`].
     pub async fn remove(&self, name: &str, force: bool, in_use: &[InUse]) -> Result<Removed, RemoveError> {
+        self.remove_pruning(name, force, true, in_use).await
+    }
+
+    /// As [`Store::remove`]; with `prune` nameless parents that nothing needs go along.
+    ///
+    /// # Errors
+    /// [`RemoveError`].
+    pub async fn remove_pruning(
+        &self,
+        name: &str,
+        force: bool,
+        prune: bool,
+        in_use: &[InUse],
+    ) -> Result<Removed, RemoveError> {
         let (works, name, in_use) = (self.works(), name.to_owned(), in_use.to_vec());
-        blocking(move || works.remove(&name, force, &in_use)).await
+        blocking(move || works.remove(&name, (force, prune), &in_use)).await
     }
 
     /// Layers that no image names and that wait for the guest to let go: for a VM that comes (back) up.
@@ -273,6 +287,10 @@ pub(crate) fn image(snapshot: &Snapshot, id: &Digest) -> Option<Image> {
     Some(Image {
         id: *id,
         manifest: record.manifest,
+        manifest_media_type: record.manifest_media_type.clone(),
+        manifest_bytes: record.manifest_bytes,
+        parent: record.parent,
+        tagged_unix: record.tagged_unix,
         references: snapshot.references_of(id).cloned().collect(),
         repo_digests: record.repo_digests.clone(),
         created: config.created().clone(),
@@ -283,12 +301,25 @@ pub(crate) fn image(snapshot: &Snapshot, id: &Digest) -> Option<Image> {
     })
 }
 
+/// An image by any of its digests: its configuration's, as classic Docker names images, or its manifest's or the
+/// registry's index's, as Docker names them over containerd.
+fn of_digest(snapshot: &Snapshot, digest: &Digest) -> Option<Digest> {
+    if snapshot.images.contains_key(digest) {
+        return Some(*digest);
+    }
+    let suffix = format!("@{digest}");
+    let named = |image: &ImageRecord| {
+        image.manifest == *digest || image.repo_digests.iter().any(|text| text.ends_with(&suffix))
+    };
+    snapshot.images.iter().find(|(_, image)| named(image)).map(|(id, _)| *id)
+}
+
 /// Docker's order: a whole id, then a reference, then the beginning of an id.
 pub(crate) fn find(snapshot: &Snapshot, name: &str) -> Result<Match, LookupError> {
     let not_found = || LookupError::NotFound(name.to_owned());
     let whole = name.strip_prefix("sha256:").unwrap_or(name);
     if let Ok(id) = Digest::from_hex(whole) {
-        return snapshot.images.contains_key(&id).then_some(Match { id, by: By::Id }).ok_or_else(not_found);
+        return of_digest(snapshot, &id).map(|id| Match { id, by: By::Id }).ok_or_else(not_found);
     }
     let parsed = name.parse::<Reference>();
     if let Ok(reference) = &parsed {
@@ -307,6 +338,13 @@ pub(crate) fn find(snapshot: &Snapshot, name: &str) -> Result<Match, LookupError
         let mut matching = snapshot.images.keys().filter(|id| id.hex().starts_with(whole));
         match (matching.next(), matching.next()) {
             (Some(&id), None) => return Ok(Match { id, by: By::Id }),
+            (Some(_), Some(_)) => return Err(LookupError::Ambiguous(name.to_owned())),
+            (None, _) => {}
+        }
+        let mut manifests =
+            snapshot.images.iter().filter(|(_, image)| image.manifest.hex().starts_with(whole));
+        match (manifests.next(), manifests.next()) {
+            (Some((&id, _)), None) => return Ok(Match { id, by: By::Id }),
             (Some(_), Some(_)) => return Err(LookupError::Ambiguous(name.to_owned())),
             (None, _) => {}
         }

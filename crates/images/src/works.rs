@@ -14,7 +14,7 @@ use types::{Digest, Reference};
 use crate::catalog::{Catalog, ImageRecord, LayerRecord, LayerState, Snapshot};
 use crate::content::Content;
 use crate::layer_disk::LayerDisk;
-use crate::remove::{self, InUse, Removed};
+use crate::remove::{self, InUse, Removed, Wish};
 use crate::store::{find, image};
 use crate::{Image, Layer, LookupError, RemoveError, StorageError};
 
@@ -188,6 +188,11 @@ impl Works {
                 record.repo_digests.extend(present.repo_digests.iter().cloned());
                 record.repo_digests.sort();
                 record.repo_digests.dedup();
+                record.parent = record.parent.or(present.parent);
+                record.tagged_unix = present.tagged_unix;
+            }
+            if new.reference.is_some() {
+                record.tagged_unix = Some(now_unix());
             }
             snapshot.images.insert(new.id, Arc::new(record));
             if let Some(reference) = new.reference {
@@ -204,6 +209,10 @@ impl Works {
         let tagged = self.catalog.update(|snapshot| {
             let found = find(snapshot, name)?;
             snapshot.references.insert(reference, found.id);
+            if let Some(record) = snapshot.images.get(&found.id) {
+                let record = ImageRecord { tagged_unix: Some(now_unix()), ..ImageRecord::clone(record) };
+                snapshot.images.insert(found.id, Arc::new(record));
+            }
             image(snapshot, &found.id)
                 .ok_or_else(|| crate::TagError::from(LookupError::NotFound(name.to_owned())))
         })?;
@@ -211,12 +220,18 @@ impl Works {
         Ok(tagged)
     }
 
-    pub(crate) fn remove(&self, name: &str, force: bool, in_use: &[InUse]) -> Result<Removed, RemoveError> {
+    pub(crate) fn remove(
+        &self,
+        name: &str,
+        (force, prune): (bool, bool),
+        in_use: &[InUse],
+    ) -> Result<Removed, RemoveError> {
         let _turn = self.turn();
         let before = self.catalog.snapshot();
         let removed = self.catalog.update(|snapshot| {
             let found = find(snapshot, name)?;
-            remove::apply(snapshot, &found, force, in_use, |diff_id| self.pinned(diff_id))
+            let wish = Wish { found: &found, name, force, prune, in_use };
+            remove::apply(snapshot, &wish, |diff_id| self.pinned(diff_id))
         })?;
         let after = self.catalog.snapshot();
         for id in &removed.deleted {
@@ -297,6 +312,11 @@ pub(crate) fn names_blob(snapshot: &Snapshot, digest: &Digest) -> bool {
 /// Whether an image's manifest or configuration is named.
 pub(crate) fn names_document(snapshot: &Snapshot, digest: &Digest) -> bool {
     snapshot.images.contains_key(digest) || snapshot.images.values().any(|image| image.manifest == *digest)
+}
+
+fn now_unix() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.ok().and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or_default()
 }
 
 /// Layers that neither an image nor a pull names: fresh ones leave the catalog, used ones wait for the guest.

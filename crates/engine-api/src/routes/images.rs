@@ -3,7 +3,7 @@
 //! Names hold slashes (`GET /images/registry:5000/a/b/json`), which no router's parameter takes: one
 //! handler reads what comes behind `/images/`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
@@ -13,7 +13,7 @@ use bollard_stubs::models::{ImageHistoryResponseItem, ImageSummary};
 use http::{Method, StatusCode};
 use images::Image;
 use serde_json::{Value, json};
-use types::Reference;
+use types::{Digest, Reference};
 
 use super::system::arch;
 use crate::error::{Answer, ApiError};
@@ -38,8 +38,10 @@ async fn named(
 ) -> Answer<Response> {
     let parts = rest.rsplit_once('/');
     match (request.method(), parts) {
-        (&Method::GET | &Method::HEAD, Some((name, "json"))) => inspect(&api, version, name).await,
-        (&Method::GET | &Method::HEAD, Some((name, "history"))) => history(&api, name).await,
+        (&Method::GET | &Method::HEAD, Some((name, "json"))) => inspect(&api, version, name, &params).await,
+        (&Method::GET | &Method::HEAD, Some((name, "history"))) => {
+            history(&api, version, name, &params).await
+        }
         (&Method::GET, Some((name, "get"))) => {
             super::archives::save(&api, version, &params, &[name.to_owned()]).await
         }
@@ -57,36 +59,158 @@ async fn list(State(api): State<Api>, version: ApiVersion, params: Params) -> An
     {
         filters.entry("reference".to_owned()).or_default().push(name.to_owned());
     }
-    check(&filters)?;
+    let wanted = Wanted::read(&api, &filters).await?;
     let all = api.engine.images().list().await;
-    let bound = |name: &str, filters: &Filters| -> Answer<Option<i64>> {
-        let Some(value) = filters.get(name).and_then(|values| values.first()) else { return Ok(None) };
-        let found = all.iter().find(|image| is_named(image, value));
-        let found =
-            found.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, format!("No such image: {value}")))?;
-        Ok(Some(created(found.created.as_deref())))
-    };
-    let (before, since) = (bound("before", &filters)?, bound("since", &filters)?);
-    let wanted = all.iter().filter(|image| {
-        let at = created(image.created.as_deref());
-        before.is_none_or(|bound| at < bound) && since.is_none_or(|bound| at > bound) && fits(image, &filters)
-    });
-    Ok(Json(older::images(version, wanted.map(summary).collect())))
+    let parents: HashSet<Digest> = all.iter().filter_map(|image| image.parent).collect();
+    let shared = params.flag("shared-size").then(|| Sharing::of(&all));
+    let manifests = params.flag("manifests") && version >= ApiVersion::minor(47);
+    let mut answer = Vec::new();
+    for image in &all {
+        let hidden = image.references.is_empty() && parents.contains(&image.id) && !params.flag("all");
+        if hidden || !wanted.admits(image, parents.contains(&image.id)) {
+            continue;
+        }
+        let mut summary = summary(image);
+        wanted.shown(image, &mut summary);
+        if let Some(sharing) = &shared {
+            summary.shared_size = bytes(sharing.shared_bytes(image));
+        }
+        if manifests {
+            summary.manifests = serde_json::from_value(manifest_summaries(image, &[])).ok();
+        }
+        answer.push(summary);
+    }
+    Ok(Json(older::images(version, answer)))
 }
 
-fn check(filters: &Filters) -> Answer<()> {
-    for (name, values) in filters {
-        match name.as_str() {
-            "reference" | "label" | "before" | "since" => {}
-            "dangling" => {
-                if let Some(value) = values.iter().find(|v| truth(v).is_none()) {
-                    return Err(ApiError::bad(format!("invalid filter 'dangling={value}'")));
-                }
+/// What several images have in common.
+pub(super) struct Sharing(HashMap<Digest, (u32, u64)>);
+
+impl Sharing {
+    pub(super) fn of(all: &[Image]) -> Self {
+        // How many images name a layer, and its bytes.
+        let mut layers: HashMap<_, (u32, u64)> = HashMap::new();
+        for image in all {
+            let its: HashMap<_, _> =
+                image.layers.iter().map(|layer| (layer.diff_id, layer.size_bytes)).collect();
+            for (diff_id, bytes) in its {
+                layers.entry(diff_id).or_insert((0, bytes)).0 += 1;
             }
-            other => return Err(ApiError::bad(format!("invalid filter '{other}'"))),
         }
+        Self(layers)
     }
-    Ok(())
+
+    /// Of all layers, each once.
+    pub(super) fn total_bytes(&self) -> u64 {
+        self.0.values().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Of those layers that another image has, too.
+    pub(super) fn shared_bytes(&self, image: &Image) -> u64 {
+        let shared = |layer: &&images::Layer| self.0.get(&layer.diff_id).is_some_and(|(users, _)| *users > 1);
+        image.layers.iter().filter(shared).map(|layer| layer.size_bytes).sum()
+    }
+}
+
+/// Filters of a list.
+#[derive(Default)]
+struct Wanted<'f> {
+    before: Option<i64>,
+    since: Option<i64>,
+    until_ns: Option<i64>,
+    dangling: Option<bool>,
+    references: &'f [String],
+    labels: &'f [String],
+}
+
+impl<'f> Wanted<'f> {
+    async fn read(api: &Api, filters: &'f Filters) -> Answer<Self> {
+        let mut wanted = Self::default();
+        for (name, values) in filters {
+            let invalid = |value: &str| ApiError::bad(format!("invalid filter '{name}={value}'"));
+            let first = values.first().map(String::as_str).unwrap_or_default();
+            match name.as_str() {
+                "reference" => wanted.references = values,
+                "label" => wanted.labels = values,
+                "before" => wanted.before = Some(created(find(api, first).await?.created.as_deref())),
+                "since" => wanted.since = Some(created(find(api, first).await?.created.as_deref())),
+                "until" => wanted.until_ns = Some(engine::until(first).ok_or_else(|| invalid(first))?),
+                "dangling" => {
+                    let read = values.iter().map(|value| truth(value).ok_or_else(|| invalid(value)));
+                    wanted.dangling = read.collect::<Answer<Vec<bool>>>()?.first().copied();
+                }
+                other => return Err(ApiError::bad(format!("invalid filter '{other}'"))),
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn admits(&self, image: &Image, parent: bool) -> bool {
+        let at = created(image.created.as_deref());
+        let labels = labels(image);
+        self.before.is_none_or(|bound| at < bound)
+            && self.since.is_none_or(|bound| at > bound)
+            && self.until_ns.is_none_or(|bound| at.saturating_mul(1_000_000_000) < bound)
+            && self.dangling.is_none_or(|wanted| wanted == (image.references.is_empty() && !parent))
+            && (self.references.is_empty() || image.references.iter().any(|reference| self.names(reference)))
+            // All labels must fit, as Docker's MatchKVList has it.
+            && self.labels.iter().all(|wanted| match wanted.split_once('=') {
+                Some((key, value)) => labels.get(key).is_some_and(|v| v == value),
+                None => labels.contains_key(wanted),
+            })
+    }
+
+    fn names(&self, reference: &Reference) -> bool {
+        self.references.iter().any(|pattern| {
+            glob(pattern.as_bytes(), reference.familiar().as_bytes())
+                || glob(pattern.as_bytes(), reference.familiar_name().as_bytes())
+        })
+    }
+
+    /// Of names that were asked for, those alone are shown.
+    fn shown(&self, image: &Image, summary: &mut ImageSummary) {
+        if self.references.is_empty() {
+            return;
+        }
+        let fitting = image.references.iter().filter(|reference| self.names(reference));
+        summary.repo_tags = fitting.map(Reference::familiar).collect();
+        summary.repo_digests.retain(|text| {
+            let name = text.split('@').next().unwrap_or_default();
+            self.references.iter().any(|pattern| glob(pattern.as_bytes(), name.as_bytes()))
+        });
+    }
+}
+
+fn descriptor(image: &Image) -> Value {
+    json!({
+        "mediaType": image.manifest_media_type,
+        "digest": image.manifest.to_string(),
+        "size": image.manifest_bytes,
+    })
+}
+
+/// `Manifests` of Docker's API: what there is of an image, for each machine. Here it is one.
+fn manifest_summaries(image: &Image, containers: &[String]) -> Value {
+    let platform = image.platform();
+    let content: u64 = image.layers.iter().map(|layer| layer.blob_bytes).sum::<u64>()
+        + image.config_json.len() as u64
+        + image.manifest_bytes;
+    let mut described = json!({"os": platform.os, "architecture": platform.architecture});
+    if let Some(variant) = platform.variant {
+        described["variant"] = variant.into();
+    }
+    json!([{
+        "ID": image.manifest.to_string(),
+        "Descriptor": descriptor(image),
+        "Available": true,
+        "Size": { "Content": content, "Total": content + image.size_bytes },
+        "Kind": "image",
+        "ImageData": {
+            "Platform": described,
+            "Containers": containers,
+            "Size": { "Unpacked": image.size_bytes },
+        },
+    }])
 }
 
 fn truth(text: &str) -> Option<bool> {
@@ -95,27 +219,6 @@ fn truth(text: &str) -> Option<bool> {
         "0" | "f" | "false" | "False" | "FALSE" => Some(false),
         _ => None,
     }
-}
-
-fn fits(image: &Image, filters: &Filters) -> bool {
-    filters.iter().all(|(name, values)| match name.as_str() {
-        "dangling" => values.iter().any(|v| truth(v) == Some(image.references.is_empty())),
-        "reference" => values.iter().any(|pattern| {
-            image.references.iter().any(|reference| {
-                glob(pattern.as_bytes(), reference.familiar().as_bytes())
-                    || glob(pattern.as_bytes(), reference.familiar_name().as_bytes())
-            })
-        }),
-        // All labels must fit, as Docker's MatchKVList has it.
-        "label" => {
-            let labels = labels(image);
-            values.iter().all(|wanted| match wanted.split_once('=') {
-                Some((key, value)) => labels.get(key).is_some_and(|v| v == value),
-                None => labels.contains_key(wanted),
-            })
-        }
-        _ => true,
-    })
 }
 
 /// Go's `path.Match` without its character classes: `*` and `?` stop at slashes.
@@ -130,12 +233,6 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
         (Some((p, rest)), Some((b, text))) => p == b && glob(rest, text),
         _ => false,
     }
-}
-
-fn is_named(image: &Image, name: &str) -> bool {
-    image.id.to_string() == name
-        || (name.len() >= 4 && image.id.hex().starts_with(name))
-        || name.parse::<Reference>().is_ok_and(|reference| image.references.contains(&reference))
 }
 
 fn labels(image: &Image) -> HashMap<String, String> {
@@ -162,6 +259,8 @@ pub(super) fn summary(image: &Image) -> ImageSummary {
         shared_size: -1,
         containers: -1,
         labels: labels(image),
+        parent_id: image.parent.map(|parent| parent.to_string()).unwrap_or_default(),
+        descriptor: serde_json::from_value(descriptor(image)).ok(),
         ..ImageSummary::default()
     }
 }
@@ -180,8 +279,30 @@ async fn find(api: &Api, name: &str) -> Answer<Image> {
     })
 }
 
-async fn inspect(api: &Api, version: ApiVersion, name: &str) -> Answer<Response> {
+/// For whom `platform` is not the image's.
+fn check_platform(image: &Image, version: ApiVersion, since: u32, name: &str, params: &Params) -> Answer<()> {
+    let wanted = super::archives::platform(version, params)?.filter(|_| version >= ApiVersion::minor(since));
+    let Some(wanted) = wanted else { return Ok(()) };
+    let found = image.platform();
+    let same = wanted.os == found.os
+        && wanted.architecture == found.architecture
+        && (wanted.variant.is_none() || found.variant.is_none() || wanted.variant == found.variant);
+    if same {
+        return Ok(());
+    }
+    let text = format!(
+        "image with reference {name} was found but its platform ({found}) does not match the specified platform ({wanted})"
+    );
+    Err(ApiError::new(StatusCode::NOT_FOUND, text))
+}
+
+async fn inspect(api: &Api, version: ApiVersion, name: &str, params: &Params) -> Answer<Response> {
     let image = find(api, name).await?;
+    let manifests = params.flag("manifests") && version >= ApiVersion::minor(48);
+    if manifests && params.text("platform").is_some() {
+        return Err(ApiError::bad("conflicting options: manifests and platform options cannot both be set"));
+    }
+    check_platform(&image, version, 49, name, params)?;
     // The configuration as it is: Docker's and OCI's fields have the same names, and extensions survive.
     let raw: Value = serde_json::from_slice(&image.config_json).unwrap_or_default();
     let text = |name: &str| raw.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -192,7 +313,7 @@ async fn inspect(api: &Api, version: ApiVersion, name: &str) -> Answer<Response>
         "Id": image.id.to_string(),
         "RepoTags": tags(&image),
         "RepoDigests": image.repo_digests,
-        "Parent": "",
+        "Parent": image.parent.map(|parent| parent.to_string()).unwrap_or_default(),
         "Comment": text("comment"),
         "Created": image.created.as_deref().unwrap_or(NEVER),
         "DockerVersion": text("docker_version"),
@@ -203,8 +324,12 @@ async fn inspect(api: &Api, version: ApiVersion, name: &str) -> Answer<Response>
         "Size": image.size_bytes,
         "GraphDriver": { "Name": "overlay2", "Data": null },
         "RootFS": { "Type": "layers", "Layers": layers },
-        "Metadata": { "LastTagTime": NEVER },
+        "Metadata": { "LastTagTime": image.tagged_unix.and_then(rfc3339).unwrap_or_else(|| NEVER.to_owned()) },
+        "Descriptor": descriptor(&image),
     });
+    if manifests {
+        answer["Manifests"] = manifest_summaries(&image, &[]);
+    }
     if let Some(variant) = raw.get("variant") {
         answer["Variant"] = variant.clone();
     }
@@ -212,9 +337,24 @@ async fn inspect(api: &Api, version: ApiVersion, name: &str) -> Answer<Response>
     Ok(Json(answer).into_response())
 }
 
-async fn history(api: &Api, name: &str) -> Answer<Response> {
+fn rfc3339(unix: i64) -> Option<String> {
+    jiff::Timestamp::from_second(unix).ok().map(|at| at.to_string())
+}
+
+async fn history(api: &Api, version: ApiVersion, name: &str, params: &Params) -> Answer<Response> {
     let image = find(api, name).await?;
-    let items = image.history().into_iter().map(|entry| ImageHistoryResponseItem {
+    check_platform(&image, version, 48, name, params)?;
+    let mut entries = image.history();
+    // Each commit added one step, so each parent is the next line.
+    let mut parent = image.parent;
+    for entry in entries.iter_mut().skip(1) {
+        let Some(id) = parent else { break };
+        let Ok(image) = api.engine.images().get(&id.to_string()).await else { break };
+        entry.id = Some(id);
+        entry.tags = tags(&image);
+        parent = image.parent;
+    }
+    let items = entries.into_iter().map(|entry| ImageHistoryResponseItem {
         id: entry.id.map_or_else(|| "<missing>".to_owned(), |id| id.to_string()),
         created: created(entry.created.as_deref()),
         created_by: entry.created_by,

@@ -1,7 +1,5 @@
 //! What takes space, and getting it back: `/system/df`, `/containers/prune`, `/images/prune`, `/build/prune`.
 
-use std::collections::HashMap;
-
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -9,6 +7,7 @@ use bollard_stubs::models::{ContainerPruneResponse, ImagePruneResponse, ImageSum
 use engine::ListOptions;
 use serde_json::{Value, json};
 
+use super::images::Sharing;
 use crate::error::{Answer, ApiError};
 use crate::older;
 use crate::params::Params;
@@ -69,21 +68,15 @@ async fn df(State(api): State<Api>, version: ApiVersion, params: Params) -> Answ
 async fn of_images(api: &Api) -> Answer<(Vec<ImageSummary>, u64)> {
     let all = api.engine.images().list().await;
     let containers = api.engine.list(ListOptions { all: true, ..ListOptions::default() }).await?;
-    // How many images name a layer, and its bytes.
-    let mut layers: HashMap<_, (u32, u64)> = HashMap::new();
-    for layer in all.iter().flat_map(|image| &image.layers) {
-        layers.entry(layer.diff_id).or_insert((0, layer.size_bytes)).0 += 1;
-    }
+    let sharing = Sharing::of(&all);
     let summaries = all.iter().map(|image| {
         let id = image.id.to_string();
-        let shared =
-            image.layers.iter().filter(|layer| layers.get(&layer.diff_id).is_some_and(|its| its.0 > 1));
         let users = containers.iter().filter(|container| container.image_id.as_deref() == Some(&id)).count();
         ImageSummary {
-            shared_size: i64::try_from(shared.map(|layer| layer.size_bytes).sum::<u64>()).unwrap_or(-1),
+            shared_size: i64::try_from(sharing.shared_bytes(image)).unwrap_or(-1),
             containers: i64::try_from(users).unwrap_or(-1),
             ..super::images::summary(image)
         }
     });
-    Ok((summaries.collect(), layers.values().map(|(_, bytes)| bytes).sum()))
+    Ok((summaries.collect(), sharing.total_bytes()))
 }

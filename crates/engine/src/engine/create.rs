@@ -27,6 +27,8 @@ impl Engine {
     ) -> Result<ContainerCreateResponse, Error> {
         let name = name.filter(|name| !name.is_empty()).map(names::parse).transpose()?;
         let image_name = body.image.clone().filter(|image| !image.is_empty()).ok_or(Invalid::NoImage)?;
+        // The image stays until the container is there to keep it.
+        let turn = std::sync::Arc::clone(&self.shared.image_turn).read_owned().await;
         let image = self.shared.images.get(&image_name).await.map_err(not_found)?;
         fits(&image, &image_name, platform)?;
         let asked = body.networking_config.as_ref().and_then(|config| config.endpoints_config.clone());
@@ -60,7 +62,12 @@ impl Engine {
         crate::own_vm::check(&record, mounts.iter().map(|wanted| &wanted.mount))?;
         let warnings = checked.warnings.into_iter().chain(discarded).collect();
         let engine = self.clone();
-        self.to_the_end(async move { engine.store_new(name, record, mounts).await }).await?;
+        self.to_the_end(async move {
+            let stored = engine.store_new(name, record, mounts).await;
+            drop(turn);
+            stored
+        })
+        .await?;
         Ok(ContainerCreateResponse { id: id.to_string(), warnings })
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bollard_stubs::models::ImageDeleteResponseItem;
-use images::{Credentials, InUse, Platform, Progress, PullError};
+use images::{Credentials, InUse, Platform, Progress, PullError, Told};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use types::Reference;
@@ -63,18 +63,22 @@ impl Engine {
         &self,
         name: &str,
         force: bool,
-        _noprune: bool,
+        noprune: bool,
     ) -> Result<Vec<ImageDeleteResponseItem>, Error> {
         let (engine, name) = (self.clone(), name.to_owned());
-        self.to_the_end(async move { engine.image_remove_now(&name, force).await }).await
+        self.to_the_end(async move { engine.image_remove_now(&name, force, !noprune).await }).await
     }
 
-    async fn image_remove_now(&self, name: &str, force: bool) -> Result<Vec<ImageDeleteResponseItem>, Error> {
-        let id = self.shared.images.get(name).await.map_err(not_found)?.id.to_string();
-        let in_use: Vec<_> = self
-            .shared
-            .registry
-            .all()
+    async fn image_remove_now(
+        &self,
+        name: &str,
+        force: bool,
+        prune: bool,
+    ) -> Result<Vec<ImageDeleteResponseItem>, Error> {
+        // No container comes to be between the look at all of them and the removal.
+        let turn = self.shared.image_turn.write().await;
+        let all = self.shared.registry.all();
+        let in_use: Vec<_> = all
             .iter()
             .map(|handle| {
                 let record = &handle.now().record;
@@ -85,17 +89,13 @@ impl Engine {
                 }
             })
             .collect();
-        let removed = self.shared.images.remove(name, force, &in_use).await.map_err(|error| match error {
+        let removed = self.shared.images.remove_pruning(name, force, prune, &in_use).await;
+        drop(turn);
+        let removed = removed.map_err(|error| match error {
             images::RemoveError::Lookup(error) => not_found(error),
             images::RemoveError::Conflict(conflict) => Error::ImageConflict(conflict.to_string()),
             other => Error::Images(Arc::new(ImagesError::Remove(other))),
         })?;
-        for untagged in &removed.untagged {
-            self.shared.events.image("untag", id.clone(), untagged);
-        }
-        for deleted in &removed.deleted {
-            self.shared.events.image("delete", deleted.to_string(), &deleted.to_string());
-        }
         if !removed.released.is_empty() {
             match self.shared.machine.agent() {
                 Some(agent) => session::release_layers(&self.shared, &agent).await,
@@ -106,13 +106,23 @@ impl Engine {
                 None => {}
             }
         }
-        let untagged = removed.untagged.into_iter();
-        let deleted = removed.deleted.into_iter();
-        let item = ImageDeleteResponseItem::default;
-        Ok(untagged
-            .map(|name| ImageDeleteResponseItem { untagged: Some(name), ..item() })
-            .chain(deleted.map(|id| ImageDeleteResponseItem { deleted: Some(id.to_string()), ..item() }))
-            .collect())
+        Ok(removed.told.into_iter().map(|told| self.told(told)).collect())
+    }
+
+    /// A line of the answer, and its event.
+    fn told(&self, told: Told) -> ImageDeleteResponseItem {
+        let item = ImageDeleteResponseItem::default();
+        match told {
+            Told::Untagged(name, id) => {
+                self.shared.events.image("untag", id.to_string(), &id.to_string());
+                ImageDeleteResponseItem { untagged: Some(name), ..item }
+            }
+            Told::Image(id) => {
+                self.shared.events.image("delete", id.to_string(), &id.to_string());
+                ImageDeleteResponseItem { deleted: Some(id.to_string()), ..item }
+            }
+            Told::Layer(chain_id) => ImageDeleteResponseItem { deleted: Some(chain_id.to_string()), ..item },
+        }
     }
 
     /// Gives an image a further name.
@@ -125,7 +135,7 @@ impl Engine {
             images::TagError::Lookup(error) => not_found(error),
             other => Error::Images(Arc::new(ImagesError::Tag(other))),
         })?;
-        self.shared.events.image("tag", image.id.to_string(), &reference.familiar());
+        self.shared.events.image_with("tag", &image, &reference.familiar());
         Ok(())
     }
 }

@@ -152,11 +152,9 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn what_is_incomplete_or_unreadable_is_named() {
+        const X: &[u8] = b"x";
         for (files, expected) in [
-            (
-                &[("a.cert", b"x")][..],
-                "missing key a.key for client certificate a.cert. CA certificates must",
-            ),
+            (&[("a.cert", X)][..], "missing key a.key for client certificate a.cert. CA certificates must"),
             (&[("a.key", X)], "missing client certificate a.cert for key a.key"),
             (&[("ca.crt", X)], "ca.crt"),
             (&[("a.cert", X), ("a.key", X)], "a.key"),

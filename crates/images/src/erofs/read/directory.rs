@@ -46,11 +46,7 @@ impl Entries {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn after<R: ReadAt>(
-        reader: &Reader<R>,
-        directory: &Inode,
-        after: &[u8],
-    ) -> Result<Self, ReadError> {
+    pub fn after<R: ReadAt>(reader: &Reader<R>, directory: &Inode, after: &[u8]) -> Result<Self, ReadError> {
         let mut entries = Self::new(directory);
         entries.seek(reader, after)?;
         while let Some((name, _)) = entries.peek(reader)? {
@@ -102,7 +98,8 @@ impl Entries {
             self.index = index;
         }
         let name = name(&self.block, self.count, self.index);
-        let name = name.ok_or_else(|| corrupt("a directory with an impossible name", self.directory.xattrs.0))?;
+        let name =
+            name.ok_or_else(|| corrupt("a directory with an impossible name", self.directory.xattrs.0))?;
         Ok(Some((name, u64_at(&self.block, self.index * DIRENT_BYTES))))
     }
 

@@ -57,9 +57,16 @@ pub(super) enum Data {
     /// In consecutive blocks from this byte on.
     Plain(u64),
     /// The last, partial block at `tail`, the ones before from byte `first` on.
-    Inline { first: u64, tail: u64 },
+    Inline {
+        first: u64,
+        tail: u64,
+    },
     /// In chunks of 2^`bits` bytes, whose addresses stand at `map`.
-    Chunks { bits: u8, map: u64, indexed: bool },
+    Chunks {
+        bits: u8,
+        map: u64,
+        indexed: bool,
+    },
     /// All zeros.
     Hole,
     /// A device's number.
@@ -154,9 +161,7 @@ impl Inode {
     #[must_use]
     pub fn device(&self) -> Option<(u32, u32)> {
         match self.data {
-            Data::Device(number) => {
-                Some((number >> 8 & 0xfff, (number & 0xff) | (number >> 12 & 0xf_ff00)))
-            }
+            Data::Device(number) => Some((number >> 8 & 0xfff, (number & 0xff) | (number >> 12 & 0xf_ff00))),
             _ => None,
         }
     }
@@ -187,8 +192,11 @@ fn layout(layout: u16, union: u32, behind: u64, sb: &Superblock) -> Option<Data>
             let bits = sb.block_bits + (union & 0x1f) as u8;
             let unit = if indexed { 8 } else { 4 };
             // Further bits are of newer kernels; a chunk's size must be a number.
-            (union & 0xffc0 == 0 && bits < 64)
-                .then(|| Data::Chunks { bits, map: behind.next_multiple_of(unit), indexed })?
+            (union & 0xffc0 == 0 && bits < 64).then(|| Data::Chunks {
+                bits,
+                map: behind.next_multiple_of(unit),
+                indexed,
+            })?
         }
         _ => return None,
     })

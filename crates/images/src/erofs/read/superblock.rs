@@ -85,5 +85,9 @@ fn check_sum<R: ReadAt>(pages: &Pages<R>, block_bits: u8, expected: u32) -> Resu
     if let Some(sum) = bytes.get_mut(4..8) {
         sum.fill(0);
     }
-    if crc32c(&bytes) == expected { Ok(()) } else { Err(corrupt("a wrong checksum", SUPER_OFFSET as u64 + 4)) }
+    if crc32c(&bytes) == expected {
+        Ok(())
+    } else {
+        Err(corrupt("a wrong checksum", SUPER_OFFSET as u64 + 4))
+    }
 }
