@@ -31,7 +31,7 @@ impl Live {
             });
             if concerns {
                 // A full channel holds a note already.
-                drop(changed.try_send(()));
+                let _ = changed.try_send(());
             }
         })?;
         watcher.watch(&folder, RecursiveMode::NonRecursive)?;
