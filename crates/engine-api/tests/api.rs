@@ -3,6 +3,9 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test; clippy does not see that of its helpers")]
 
+#[path = "api/browse.rs"]
+mod browse;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
