@@ -150,7 +150,7 @@ pub(super) fn write_image(root: &Path, config: &serde_json::Value, work: &Path) 
     let tar = work.join("layer.tar");
     let owner = ["--owner=0", "--group=0", "--numeric-owner"];
     process::output(Command::new("tar").args(owner).arg("-cf").arg(&tar).arg("-C").arg(root).arg("."))?;
-    registry::write_layout(&tar, config, &work.join("layout")).map(drop)
+    registry::write_layout(&[&tar], config, &work.join("layout")).map(drop)
 }
 
 /// These programs and what they load, each at the path by which it is asked for.

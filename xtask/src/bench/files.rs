@@ -1,12 +1,20 @@
-//! A layer as images have them: 10,000 files, 200 MB, of which gzip leaves about two fifths. Always the same bytes.
+//! Layers as images have them: of 10,000 files, 200 MB, gzip leaves about half. Always the same bytes.
 
 use anyhow::Result;
 use std::io::Write;
 
-/// How many files.
-pub(super) const FILES: u32 = 10_000;
-/// Their bytes in all, nearly.
-pub(super) const BYTES: u32 = 200_000_000;
+/// What a layer holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// How many files.
+    pub(super) files: u32,
+    /// Their bytes in all, nearly.
+    pub(super) bytes: u32,
+    /// The folder that they are in.
+    pub(super) folder: &'static str,
+    /// Other bytes for each.
+    pub(super) seed: u64,
+}
 
 const FILES_PER_FOLDER: u32 = 40;
 const WORDS: u64 = 3_000;
@@ -29,20 +37,20 @@ impl Dice {
 }
 
 /// Writes the layer's tar; `program` goes into it as /bin/true.
-pub(super) fn write_tar(out: impl Write, program: &[u8]) -> Result<()> {
-    let mut dice = Dice(0x00c0_ffee_1234_5678);
+pub(super) fn write_tar(out: impl Write, program: &[u8], shape: Shape) -> Result<()> {
+    let mut dice = Dice(shape.seed);
     let words: Vec<Vec<u8>> = (0..WORDS).map(|_| word(&mut dice)).collect();
     let mut archive = tar::Builder::new(out);
     append(&mut archive, "bin/true", 0o755, program)?;
-    let mean = f64::from(BYTES) / f64::from(FILES);
+    let mean = f64::from(shape.bytes) / f64::from(shape.files);
     let mut body = Vec::new();
-    for number in 0..FILES {
+    for number in 0..shape.files {
         // Many small files, few large ones: exponential, as package contents roughly are.
         let size = -mean * (1.0 - dice.part()).ln();
         body.clear();
         fill(&mut body, size, &mut dice, &words);
         let folder = number / FILES_PER_FOLDER;
-        append(&mut archive, &format!("usr/share/part{folder:03}/file{number:05}"), 0o644, &body)?;
+        append(&mut archive, &format!("{}/part{folder:03}/file{number:05}", shape.folder), 0o644, &body)?;
     }
     archive.into_inner()?.flush()?;
     Ok(())

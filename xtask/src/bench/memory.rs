@@ -48,6 +48,18 @@ pub(super) fn resident(host: &Host) -> Result<f64> {
     of_service(host, "VmRSS")
 }
 
+/// From now on [`peak`] counts.
+pub(super) fn forget_peak(host: &Host) -> Result<()> {
+    let file = format!("/proc/{}/clear_refs", host.id());
+    // proc_pid_clear_refs(5): 5 resets the peak of the resident set.
+    std::fs::write(&file, "5").with_context(|| format!("cannot write {file}"))
+}
+
+/// The most of coracled's resident memory.
+pub(super) fn peak(host: &Host) -> Result<f64> {
+    of_service(host, "VmHWM")
+}
+
 fn of_service(host: &Host, field: &str) -> Result<f64> {
     let file = format!("/proc/{}/status", host.id());
     let status = std::fs::read_to_string(&file)?;

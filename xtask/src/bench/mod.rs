@@ -9,6 +9,7 @@ mod files;
 mod folders;
 mod host;
 mod http;
+mod images;
 mod load;
 mod memory;
 mod monitor;
@@ -62,6 +63,13 @@ enum What {
     FolderRead,
     FolderWrite,
     FolderFiles,
+    PullPodman,
+    PullAgain,
+    Push,
+    Load,
+    PeakMemory,
+    #[value(name = "images-500")]
+    Images500,
 }
 
 impl Options {
@@ -135,6 +143,14 @@ fn measure(tree: &Tree, host: &Host, options: &Options) -> Result<Vec<Row>> {
     }
     if options.wants(What::Pull) {
         rows.push(pull::row(tree, host, rounds)?);
+    }
+    let of_images = [What::PullPodman, What::PullAgain, What::Push, What::Load, What::PeakMemory];
+    if of_images.iter().any(|row| options.wants(*row)) {
+        let all = images::rows(tree, host, rounds)?;
+        rows.extend(of_images.iter().zip(all).filter(|(what, _)| options.wants(**what)).map(|(_, row)| row));
+    }
+    if options.wants(What::Images500) {
+        rows.push(step("Listing images", || images::list(host))?);
     }
     if options.wants(What::ServiceMemory) {
         rows.push(step("Creating containers", || memory::service(host))?);

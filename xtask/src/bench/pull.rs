@@ -1,6 +1,6 @@
 //! A pull from a registry until a container can start, against `skopeo copy` of the same image.
 
-use super::files;
+use super::files::{self, Shape};
 use super::host::Host;
 use super::registry::{self, Registry};
 use super::series::{Bar, Row, Series, Unit};
@@ -14,12 +14,14 @@ use std::process::Command;
 use std::time::Instant;
 
 const MOST: f64 = 1.3;
-/// Part of the made layer's name: change it with [`files`].
+/// Part of the made layers' names: change it with [`files`].
 const VERSION: u32 = 1;
+const LAYER: Shape =
+    Shape { files: 10_000, bytes: 200_000_000, folder: "usr/share", seed: 0x00c0_ffee_1234_5678 };
 
 /// Measures.
 pub(super) fn row(tree: &Tree, host: &Host, rounds: usize) -> Result<Row> {
-    let (layout, zipped) = layout(tree)?;
+    let (layout, zipped) = layout(tree, "layer", &[LAYER])?;
     let registry = Registry::start()?;
     let image = step("Pushing the layer", || registry.push(&layout, "bench/files:1"))?;
     let work = tempfile::Builder::new().prefix("cb-pull-").tempdir()?;
@@ -45,7 +47,7 @@ pub(super) fn row(tree: &Tree, host: &Host, rounds: usize) -> Result<Row> {
     }
     Ok(Row {
         id: "pull",
-        what: format!("pull of {} MB in {} files", files::BYTES / 1_000_000, files::FILES),
+        what: format!("pull of {} MB in {} files", LAYER.bytes / 1_000_000, LAYER.files),
         unit: Unit::Seconds,
         ours,
         bar: Bar::Ratio { reference: theirs, most: MOST },
@@ -71,22 +73,27 @@ fn skopeo_copy(image: &str, to: &Path) -> Result<f64> {
     Ok(time)
 }
 
-/// The layer as an OCI layout, made once, and its gzipped size.
-fn layout(tree: &Tree) -> Result<(PathBuf, u64)> {
-    let place = tree.target(&format!("bench/layer-{VERSION}"));
+/// An image of such layers as an OCI layout, made once, and its gzipped size.
+pub(super) fn layout(tree: &Tree, name: &str, shapes: &[Shape]) -> Result<(PathBuf, u64)> {
+    let place = tree.target(&format!("bench/{name}-{VERSION}"));
     let size = place.join("zipped-size");
     if let Ok(text) = std::fs::read_to_string(&size) {
         return Ok((place, text.trim().parse().context("zipped-size is no number")?));
     }
-    step("Making a layer of 10,000 files", || {
+    let files: u32 = shapes.iter().map(|shape| shape.files).sum();
+    step(&format!("Making an image of {files} files"), || {
         let parent = tree.target("bench");
         std::fs::create_dir_all(&parent)?;
         let work = tempfile::Builder::new().prefix(".layer-").tempdir_in(&parent)?;
-        let tar = work.path().join("layer.tar");
         let busybox = busybox(tree, work.path())?;
-        files::write_tar(BufWriter::new(File::create(&tar)?), &busybox)?;
+        let tar = |number: usize| work.path().join(format!("{number}.tar"));
+        let tars: Vec<PathBuf> = (0..shapes.len()).map(tar).collect();
+        for (tar, shape) in tars.iter().zip(shapes) {
+            files::write_tar(BufWriter::new(File::create(tar)?), &busybox, *shape)?;
+        }
         let fresh = work.path().join("layout");
-        let zipped = registry::write_layout(&tar, &json!({}), &fresh)?;
+        let tars: Vec<&Path> = tars.iter().map(PathBuf::as_path).collect();
+        let zipped = registry::write_layout(&tars, &json!({}), &fresh)?;
         std::fs::write(fresh.join("zipped-size"), zipped.to_string())?;
         drop(std::fs::remove_dir_all(&place));
         std::fs::rename(&fresh, &place)?;

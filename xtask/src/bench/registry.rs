@@ -73,17 +73,22 @@ pub(super) fn skopeo() -> Command {
     command
 }
 
-/// An OCI image layout with one gzipped layer; the gzipped size.
-pub(super) fn write_layout(tar: &Path, config: &serde_json::Value, folder: &Path) -> Result<u64> {
+/// An OCI image layout of gzipped layers, the lowest first; the gzipped size of all.
+pub(super) fn write_layout(tars: &[&Path], config: &serde_json::Value, folder: &Path) -> Result<u64> {
     let blobs = folder.join("blobs/sha256");
     std::fs::create_dir_all(&blobs)?;
-    let diff_id = crate::digest::of_file(tar)?;
-    let zipped = blobs.join("layer");
-    let done =
-        Command::new("gzip").args(["-6", "-n", "-c"]).arg(tar).stdout(File::create(&zipped)?).status()?;
-    anyhow::ensure!(done.success(), "gzip: {done}");
-    let (digest, size) = (crate::digest::of_file(&zipped)?, zipped.metadata()?.len());
-    std::fs::rename(&zipped, blobs.join(&digest))?;
+    let (mut diff_ids, mut layers, mut zipped_size) = (Vec::new(), Vec::new(), 0);
+    for tar in tars {
+        diff_ids.push(format!("sha256:{}", crate::digest::of_file(tar)?));
+        let zipped = blobs.join("layer");
+        let done =
+            Command::new("gzip").args(["-6", "-n", "-c"]).arg(tar).stdout(File::create(&zipped)?).status()?;
+        anyhow::ensure!(done.success(), "gzip: {done}");
+        let (digest, size) = (crate::digest::of_file(&zipped)?, zipped.metadata()?.len());
+        std::fs::rename(&zipped, blobs.join(&digest))?;
+        layers.push(json!({ "mediaType": LAYER_GZIP, "digest": format!("sha256:{digest}"), "size": size }));
+        zipped_size += size;
+    }
     let put = |value: &serde_json::Value| -> Result<(String, usize)> {
         let bytes = value.to_string();
         let digest = crate::digest::of(bytes.as_bytes());
@@ -92,12 +97,12 @@ pub(super) fn write_layout(tar: &Path, config: &serde_json::Value, folder: &Path
     };
     let (config_digest, config_size) = put(&json!({
         "created": "2024-01-01T00:00:00Z", "architecture": "amd64", "os": "linux", "config": config,
-        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{diff_id}")] },
+        "rootfs": { "type": "layers", "diff_ids": diff_ids },
     }))?;
     let (manifest, manifest_size) = put(&json!({
         "schemaVersion": 2, "mediaType": MANIFEST,
         "config": { "mediaType": CONFIG, "digest": format!("sha256:{config_digest}"), "size": config_size },
-        "layers": [{ "mediaType": LAYER_GZIP, "digest": format!("sha256:{digest}"), "size": size }],
+        "layers": layers,
     }))?;
     let index = json!({
         "schemaVersion": 2,
@@ -108,5 +113,5 @@ pub(super) fn write_layout(tar: &Path, config: &serde_json::Value, folder: &Path
     });
     std::fs::write(folder.join("index.json"), index.to_string())?;
     std::fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)?;
-    Ok(size)
+    Ok(zipped_size)
 }
