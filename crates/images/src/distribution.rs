@@ -89,7 +89,7 @@ impl Store {
         let (media_type, platforms) = match Document::parse(&fetched.bytes, &fetched.media_type, &what)? {
             Document::Index(entries) => {
                 let platforms = entries.into_iter().filter_map(|entry| entry.platform);
-                (fetched.media_type, platforms.map(RemotePlatform::from).collect())
+                (fetched.media_type, platforms.map(|platform| RemotePlatform::from(*platform)).collect())
             }
             Document::Manifest(manifest) => {
                 let config = session.config(manifest.config.digest).await?;

@@ -27,6 +27,18 @@ impl Platform {
         Self { os: "linux".into(), architecture, variant }
     }
 
+    /// Whether a machine of this platform runs what is made for `other`: its own kind, and the 32 bits of it.
+    #[must_use]
+    pub fn runs(&self, other: &Self) -> bool {
+        let smaller = match self.architecture.as_str() {
+            "amd64" => "386",
+            "arm64" => "arm",
+            own => own,
+        };
+        self.os == other.os
+            && (normal(&other.architecture, None).0 == self.architecture || other.architecture == smaller)
+    }
+
     /// Whether what an index says of a manifest fits what was asked for.
     pub(crate) fn admits(&self, os: &str, architecture: &str, variant: Option<&str>) -> bool {
         let (architecture, variant) = normal(architecture, variant);
@@ -105,6 +117,21 @@ mod tests {
         }
         for text in ["", "linux/", "a/b/c/d", "linux/am d64"] {
             assert!(text.parse::<Platform>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn machines_run_their_own_kind_and_its_32_bits() {
+        let platform = |text: &str| text.parse::<Platform>().unwrap();
+        for (machine, image, runs) in [
+            ("linux/amd64", "linux/amd64", true),
+            ("linux/amd64", "linux/386", true),
+            ("linux/amd64", "linux/arm64", false),
+            ("linux/arm64", "linux/arm/v7", true),
+            ("linux/arm64", "linux/arm64/v8", true),
+            ("linux/amd64", "windows/amd64", false),
+        ] {
+            assert_eq!(platform(machine).runs(&platform(image)), runs, "{image} on {machine}");
         }
     }
 

@@ -60,7 +60,8 @@ impl Engine {
         spec::check(&record)?;
         let (mounts, discarded) = self.planned(&record)?;
         crate::own_vm::check(&record, mounts.iter().map(|wanted| &wanted.mount))?;
-        let warnings = checked.warnings.into_iter().chain(discarded).collect();
+        let foreign = if platform.is_some() { None } else { foreign(&image) };
+        let warnings = checked.warnings.into_iter().chain(discarded).chain(foreign).collect();
         let engine = self.clone();
         self.to_the_end(async move {
             let stored = engine.store_new(name, record, mounts).await;
@@ -126,6 +127,17 @@ fn fits(image: &images::Image, name: &str, platform: Option<&str>) -> Result<(),
         config.os(),
         config.architecture()
     )))
+}
+
+/// Docker's warning on an image of another kind of machine, whose programs will not start.
+fn foreign(image: &images::Image) -> Option<String> {
+    let (host, image) = (images::Platform::guest(), image.platform());
+    (!host.runs(&image)).then(|| {
+        format!(
+            "The requested image's platform ({image}) does not match the detected host platform ({host}) \
+             and no specific platform was requested"
+        )
+    })
 }
 
 pub(super) fn not_found(error: images::LookupError) -> Error {

@@ -27,7 +27,7 @@ pub(crate) struct Descriptor {
     pub(crate) media_type: String,
     pub(crate) digest: Digest,
     pub(crate) size: u64,
-    pub(crate) platform: Option<DescribedPlatform>,
+    pub(crate) platform: Option<Box<DescribedPlatform>>,
     #[serde(default)]
     pub(crate) annotations: std::collections::BTreeMap<String, String>,
 }
