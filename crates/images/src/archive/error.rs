@@ -113,8 +113,8 @@ impl LoadError {
         !matches!(self, Self::DiskFull | Self::Storage(_))
     }
 
-    pub(super) fn malformed(what: impl Into<String>, detail: impl ToString) -> Self {
-        Self::Malformed { what: what.into(), detail: detail.to_string() }
+    pub(super) fn malformed(what: &str, detail: &dyn std::fmt::Display) -> Self {
+        Self::Malformed { what: what.to_owned(), detail: detail.to_string() }
     }
 
     /// Of a layer: what is the archive's fault is told only where the layer is needed.

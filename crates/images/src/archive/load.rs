@@ -159,11 +159,11 @@ fn take_in(works: &Works, found: Found) -> Result<Loaded, LoadError> {
     };
     let reference = found.names.first().cloned();
     let image = works.commit(NewImage { id: found.id, record, manifest, reference })?;
-    let mut image = image.ok_or_else(|| LoadError::malformed("an image's configuration", "unreadable"))?;
+    let mut image = image.ok_or_else(|| LoadError::malformed("an image's configuration", &"unreadable"))?;
     for name in found.names.iter().skip(1) {
         image = works.tag(&found.id.to_string(), name.clone()).map_err(|error| match error {
             crate::TagError::Storage(error) => error.into(),
-            other => LoadError::malformed("a name of the archive", other),
+            other => LoadError::malformed("a name of the archive", &other),
         })?;
     }
     Ok(Loaded { image, names: found.names, replaced })
@@ -181,7 +181,7 @@ fn manifest(works: &Works, found: &Found) -> Result<(Vec<u8>, String), LoadError
         found.diff_ids.iter().map(|diff_id| snapshot.layers.get(diff_id).map(|record| &record.layer));
     let layers: Vec<_> = layers
         .collect::<Option<_>>()
-        .ok_or_else(|| LoadError::malformed("the archive", "a layer has gone meanwhile"))?;
+        .ok_or_else(|| LoadError::malformed("the archive", &"a layer has gone meanwhile"))?;
     let named = found.files.iter().map(|file| promised(file));
     match &found.manifest {
         Some(manifest) if named.eq(layers.iter().map(|layer| Some(layer.digest))) => Ok(manifest.clone()),

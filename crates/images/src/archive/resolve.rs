@@ -74,13 +74,13 @@ pub(super) fn images(contents: &Contents, wanted: Option<&Platform>) -> Result<V
 
 fn configuration(text: &str) -> Result<ImageConfiguration, LoadError> {
     ImageConfiguration::from_reader(text.as_bytes())
-        .map_err(|error| LoadError::malformed("an image's configuration", error))
+        .map_err(|error| LoadError::malformed("an image's configuration", &error))
 }
 
 fn of_docker(contents: &Contents, manifest: &[u8], index: Option<&[u8]>) -> Result<Vec<Found>, LoadError> {
     let items: Option<Vec<Item>> =
-        serde_json::from_slice(manifest).map_err(|error| LoadError::malformed("manifest.json", error))?;
-    let items = items.ok_or_else(|| LoadError::malformed("manifest.json", "it is null"))?;
+        serde_json::from_slice(manifest).map_err(|error| LoadError::malformed("manifest.json", &error))?;
+    let items = items.ok_or_else(|| LoadError::malformed("manifest.json", &"it is null"))?;
     let manifests = index.map(|index| manifests(contents, index)).unwrap_or_default();
     items.into_iter().map(|item| of_item(contents, item, &manifests)).collect()
 }
@@ -110,8 +110,7 @@ fn tag(name: &str) -> Result<Reference, LoadError> {
 }
 
 fn found(config: &[u8], files: Vec<String>, names: Vec<Reference>) -> Result<Found, LoadError> {
-    let malformed =
-        |detail: &dyn ToString| LoadError::malformed("an image's configuration", detail.to_string());
+    let malformed = |detail: &dyn std::fmt::Display| LoadError::malformed("an image's configuration", detail);
     let config_json = String::from_utf8(config.to_vec()).map_err(|error| malformed(&error))?;
     let parsed = configuration(&config_json)?;
     let diff_ids = parsed.rootfs().diff_ids().iter().map(|text| text.parse::<Digest>());
@@ -154,7 +153,7 @@ fn manifests(contents: &Contents, index: &[u8]) -> Vec<Listed> {
 /// An image-layout: one image for each entry of its index.
 fn of_oci(contents: &Contents, index: &[u8], wanted: Option<&Platform>) -> Result<Vec<Found>, LoadError> {
     let Document::Index(entries) = parse(index, "", "index.json")? else {
-        return Err(LoadError::malformed("index.json", "it is no index"));
+        return Err(LoadError::malformed("index.json", &"it is no index"));
     };
     if entries.is_empty() {
         return Err(LoadError::NoImage);
@@ -197,7 +196,7 @@ fn of_entry(
         parsed = parse(bytes, &chosen.media_type, "a manifest of the archive")?;
     }
     let Document::Manifest(manifest) = parsed else {
-        return Err(LoadError::malformed("a manifest of the archive", "an index within an index"));
+        return Err(LoadError::malformed("a manifest of the archive", &"an index within an index"));
     };
     let config = document(contents, &manifest.config.digest, "the configuration")?;
     let files = manifest.layers.iter().map(|layer| blob(&layer.digest)).collect();
@@ -214,7 +213,7 @@ fn document<'a>(contents: &'a Contents, digest: &Digest, what: &'static str) -> 
 fn parse(bytes: &[u8], media_type: &str, what: &str) -> Result<Document, LoadError> {
     Document::parse(bytes, media_type, what).map_err(|error| match error {
         PullError::Malformed { what, detail } => LoadError::Malformed { what, detail },
-        other => LoadError::malformed(what, other),
+        other => LoadError::malformed(what, &other),
     })
 }
 
