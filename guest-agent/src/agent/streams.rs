@@ -36,7 +36,7 @@ pub(crate) async fn accept(mut streams: Listener, guest: Arc<Guest>) {
 }
 
 async fn answer(stream: &mut Stream, error: Option<Failure>) -> anyhow::Result<()> {
-    Ok(write_frame(stream, &v1::StreamOpened { error: error.map(Into::into), stat: None }).await?)
+    Ok(write_frame(stream, &v1::StreamOpened { error: error.map(Into::into), ..Default::default() }).await?)
 }
 
 async fn serve(mut stream: Stream, guest: &Arc<Guest>) -> anyhow::Result<()> {
@@ -47,13 +47,26 @@ async fn serve(mut stream: Stream, guest: &Arc<Guest>) -> anyhow::Result<()> {
             attach(stream, guest, output.process, order).await
         }
         Some(stream_open::Kind::Input(input)) => attach(stream, guest, input.process, Order::Input).await,
-        Some(stream_open::Kind::Logs(logs)) => match logs::open(guest, logs) {
-            Ok(reader) => {
-                answer(&mut stream, None).await?;
-                reader.send(stream).await
+        // They are on the data disk, which comes after the hello.
+        Some(stream_open::Kind::Logs(logs)) => {
+            match guest.disks().await.and_then(|()| logs::open(guest, logs)) {
+                Ok(reader) => {
+                    answer(&mut stream, None).await?;
+                    reader.send(stream).await
+                }
+                Err(failure) => answer(&mut stream, Some(failure)).await,
             }
-            Err(failure) => answer(&mut stream, Some(failure)).await,
-        },
+        }
+        Some(stream_open::Kind::Dial(port)) if port.straight => {
+            let guest = Arc::clone(guest);
+            let opened =
+                tokio::task::spawn_blocking(move || guest.networks.straight_way(&port.address)).await?;
+            let opened = match opened {
+                Ok(way) => v1::StreamOpened { straight: Some(way), ..Default::default() },
+                Err(failure) => v1::StreamOpened { error: Some(failure.into()), ..Default::default() },
+            };
+            Ok(write_frame(&mut stream, &opened).await?)
+        }
         Some(stream_open::Kind::Dial(port)) => match dial::connect(&port).await {
             Ok(port) => {
                 answer(&mut stream, None).await?;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bollard_stubs::models::{
     ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary,
     ContainerSummaryHostConfig, ContainerSummaryNetworkSettings, ContainerSummaryStateEnum, DriverData,
-    NetworkSettings,
+    HostConfig, NetworkSettings,
 };
 
 use super::Engine;
@@ -19,6 +19,18 @@ use crate::state::State;
 use crate::time::{NEVER, now_unix_ns, rfc3339};
 
 impl Engine {
+    /// With links as Docker keeps them: from the other's name to a name below this container's.
+    fn shown_host_config(&self, record: &Record) -> HostConfig {
+        let mut host = record.host_config.clone();
+        for link in host.links.iter_mut().flatten() {
+            let (target, alias) = crate::network::split_link(link);
+            let target =
+                self.find(target).map_or_else(|_| target.to_owned(), |it| it.now().record.name.clone());
+            *link = format!("/{target}:/{}/{alias}", record.name);
+        }
+        host
+    }
+
     /// Lists containers, newest first.
     ///
     /// # Errors
@@ -141,7 +153,7 @@ impl Engine {
             process_label: Some(String::new()),
             app_armor_profile: Some(String::new()),
             exec_ids: (!running.is_empty()).then_some(running),
-            host_config: Some(record.host_config.clone()),
+            host_config: Some(self.shown_host_config(record)),
             graph_driver: Some(DriverData {
                 name: "overlayfs".to_owned(),
                 data: HashMap::from([("UpperDir".to_owned(), format!("{in_guest}/upper"))]),

@@ -368,8 +368,8 @@ impl Task {
         self.networks_disconnected(&held);
         crate::session::graves(&self.shared).insert(self.record.id.clone());
         self.shared.registry.remove(&self.record.id, &self.record.name);
-        self.event("destroy", &[]);
         crate::engine::volumes::released(&self.shared, &self.record, volumes).await;
+        self.event("destroy", &[]);
         self.publish();
         let (shared, record) = (Arc::clone(&self.shared), self.record.clone());
         self.shared.spawn(async move {
