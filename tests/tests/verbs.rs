@@ -197,7 +197,7 @@ async fn attach_wait_kill_ls_port_rename_rm_and_stop() {
     assert!(ports.starts_with("80/tcp -> 127.0.0.1:"), "{ports}");
     assert_eq!(host.docker("port later 80").ok().await, ports.trim_start_matches("80/tcp -> "));
     let none = host.docker("port later 81").finish().await;
-    assert!(none.stderr.contains("no public port '81' published for later"), "{none:?}");
+    assert!(none.stderr.contains("No public port '81' published for later"), "{none:?}");
     host.docker("rename later now").ok().await;
     let listed =
         host.docker("container ls --no-trunc --format {{.Names}}|{{.Command}}|{{.Ports}}").ok().await;
@@ -265,7 +265,7 @@ async fn system_prune_info_events_and_version() {
     let version = "{{.Server.Version}} {{.Server.APIVersion}} {{.Server.MinAPIVersion}} {{.Server.Os}}";
     let version = host.docker_args(["version", "-f", version]).ok().await;
     assert!(version.ends_with(" 1.51 1.24 linux"), "{version}");
-    let events = ["system", "events", "--since", "1h", "--until", "0s", "--filter", "event=prune"];
+    let events = ["system", "events", "--since", "1h", "--until=-1s", "--filter", "event=prune"];
     let events = host.docker_args(events.into_iter().chain(["--format", "{{.Type}}"])).ok().await;
     for kind in ["container", "network", "volume", "image"] {
         assert!(events.lines().any(|line| line == kind), "{kind}: {events}");

@@ -312,8 +312,8 @@ async fn files_of_a_volume_without_a_container_and_an_images_own_volume() {
     host.docker_args(["commit", "-c", "VOLUME /data", "-c", r#"CMD ["cat", "/data/file"]"#, "base", "own:1"])
         .ok()
         .await;
-    let volumes = "image inspect -f {{json .Config.Volumes}} own:1";
-    assert_eq!(host.docker_args(volumes.splitn(5, ' ')).ok().await, r#"{"/data":{}}"#);
+    let volumes = host.docker_args(["image", "inspect", "-f", "{{json .Config.Volumes}}", "own:1"]);
+    assert_eq!(volumes.ok().await, r#"{"/data":{}}"#);
     host.docker("create --name first own:1").ok().await;
     assert_eq!(host.docker("start -a first").ok().await, "seed");
     run(&host, "--volumes-from first", "echo changed >/data/file").await;
