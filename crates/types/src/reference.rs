@@ -73,10 +73,16 @@ impl Reference {
     /// Repository as Docker lists it: `busybox`, `coracle/hello`, `localhost:5000/a/b`.
     #[must_use]
     pub fn familiar_name(&self) -> String {
+        let whole = || format!("{}/{}", self.registry, self.repository);
         if self.registry != HUB {
-            return format!("{}/{}", self.registry, self.repository);
+            return whole();
         }
-        self.repository.strip_prefix("library/").unwrap_or(&self.repository).to_owned()
+        match self.repository.split_once('/') {
+            Some(("library", official)) if !official.contains('/') => official.to_owned(),
+            // Without the Hub's name it would mean another registry.
+            Some((first, _)) if is_host(first) => whole(),
+            _ => self.repository.clone(),
+        }
     }
 
     /// Name and tag (or digest) as Docker lists them.
@@ -108,7 +114,7 @@ impl FromStr for Reference {
             return Err(ReferenceError::Format);
         }
         let (registry, path) = match name.split_once('/') {
-            Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (host, path),
+            Some((host, path)) if is_host(host) => (host, path),
             _ => (HUB, name),
         };
         let registry = if registry == "index.docker.io" { HUB } else { registry };
@@ -129,6 +135,11 @@ impl FromStr for Reference {
         };
         Ok(Self { registry: registry.to_owned(), repository, selector })
     }
+}
+
+/// Whether a name's first part is a registry.
+fn is_host(first: &str) -> bool {
+    first.contains(['.', ':']) || first == "localhost"
 }
 
 /// `path-component := alpha-numeric [separator alpha-numeric]*`, separators `.`, `_`, `__` and dashes.
@@ -215,6 +226,16 @@ impl From<Reference> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_familiar_name_means_the_same() {
+        for name in
+            ["docker.io/a.b/c", "docker.io/localhost/c", "docker.io/library/a/b", "a/b", "a", "x.y/z:1"]
+        {
+            let reference: Reference = name.parse().unwrap();
+            assert_eq!(reference.familiar().parse::<Reference>().as_ref(), Ok(&reference), "{name}");
+        }
+    }
 
     #[test]
     fn defaults_are_docker_hubs() {
