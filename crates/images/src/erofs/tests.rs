@@ -1,8 +1,10 @@
 mod fsck;
 mod generated;
 mod image;
+mod mkfs;
 mod nasty;
 mod overlay;
+mod said;
 mod walked;
 
 use std::collections::BTreeMap;

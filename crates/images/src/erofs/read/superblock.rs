@@ -10,8 +10,10 @@ use super::{ReadAt, ReadError, u16_at, u32_at, u64_at};
 
 /// The sizes of blocks that the format allows: 512 bytes to 64 KiB.
 const BLOCK_BITS: std::ops::RangeInclusive<u8> = 9..=16;
-/// Compression's own tables, further heads, fragments, compressed tails.
-const COMPRESSED: u32 = 0x2 | 0x10 | 0x20;
+/// Compression's own tables, compressed tails.
+const COMPRESSED: u32 = 0x2 | 0x10;
+/// A packed inode holds pieces of compressed files, or nothing but attributes' prefixes.
+const FRAGMENTS: u32 = 0x20;
 
 /// What the other parts need of it.
 #[derive(Debug, Clone)]
@@ -26,6 +28,8 @@ pub(super) struct Superblock {
     pub(super) shared_xattrs: u64,
     pub(super) prefixes: u64,
     pub(super) prefix_count: u8,
+    /// The inode in whose contents the prefixes stand, instead of in the image.
+    pub(super) packed: Option<u64>,
 }
 
 impl Superblock {
@@ -47,12 +51,11 @@ impl Superblock {
         if incompat & COMPRESSED != 0 {
             return Err(ReadError::Unsupported("compression"));
         }
-        let read = INCOMPAT_ZERO_PADDING | INCOMPAT_CHUNKED_FILE | INCOMPAT_XATTR_PREFIXES;
+        let read = INCOMPAT_ZERO_PADDING | INCOMPAT_CHUNKED_FILE | INCOMPAT_XATTR_PREFIXES | FRAGMENTS;
         if incompat & !read != 0 {
             let further = if incompat & 0x8 != 0 { "further devices" } else { "features of newer kernels" };
             return Err(ReadError::Unsupported(further));
         }
-        // Behind zero: attributes' prefixes in an inode of their own belong to compressed images.
         let has_prefixes = incompat & INCOMPAT_XATTR_PREFIXES != 0;
         Ok(Self {
             block_bits,
@@ -63,6 +66,7 @@ impl Superblock {
             shared_xattrs: u64::from(u32_at(&bytes, 44)) << block_bits,
             prefixes: u64::from(u32_at(&bytes, 92)) * 4,
             prefix_count: if has_prefixes { bytes[91] } else { 0 },
+            packed: Some(u64_at(&bytes, 96)).filter(|&nid| nid != 0 && incompat & FRAGMENTS != 0),
         })
     }
 

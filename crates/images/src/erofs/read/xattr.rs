@@ -4,7 +4,7 @@ use super::error::corrupt;
 use super::inode::Inode;
 use super::pages::Pages;
 use super::superblock::Superblock;
-use super::{ReadAt, ReadError, u16_at};
+use super::{ReadAt, ReadError, data, u16_at};
 
 const HEADER_BYTES: u64 = 12;
 const ENTRY_BYTES: u64 = 4;
@@ -28,15 +28,25 @@ pub(super) struct Prefix(Vec<u8>);
 
 /// The table of long prefixes.
 pub(super) fn prefixes<R: ReadAt>(pages: &Pages<R>, sb: &Superblock) -> Result<Vec<Prefix>, ReadError> {
+    if sb.prefix_count == 0 {
+        return Ok(Vec::new());
+    }
+    let packed = sb.packed.map(|nid| Inode::read(pages, sb, nid)).transpose()?;
+    let read = |at: u64, out: &mut [u8]| match &packed {
+        None => pages.cached(at, out),
+        Some(inode) if data::read(pages, sb, inode, at, out)? == out.len() => Ok(()),
+        Some(_) => Err(corrupt("prefixes of attributes behind their inode's end", at)),
+    };
     let mut at = sb.prefixes;
     let mut found = Vec::with_capacity(usize::from(sb.prefix_count));
     for _ in 0..sb.prefix_count {
-        let length = u64::from(u16::from_le_bytes(pages.cached_array(at)?));
-        let [base] = pages.cached_array(at + 2)?;
-        let base = base_prefix(base).filter(|_| length > 0 && length <= MAX_NAME as u64);
+        let mut head = [0; 3];
+        read(at, &mut head)?;
+        let length = u64::from(u16_at(&head, 0));
+        let base = base_prefix(head[2]).filter(|_| length > 0 && length <= MAX_NAME as u64);
         let base = base.ok_or_else(|| corrupt("an impossible prefix of attributes", at))?;
         let mut infix = vec![0; length as usize - 1];
-        pages.cached(at + 3, &mut infix)?;
+        read(at + 3, &mut infix)?;
         found.push(Prefix([base, &infix].concat()));
         at = (at + 2 + length).next_multiple_of(4);
     }

@@ -183,7 +183,7 @@ fn other_formats_are_told_apart() {
     let mut damaged = good.clone();
     damaged[1024 + 16] ^= 1;
     assert!(matches!(Reader::open(damaged), Err(ReadError::Corrupt { what: "a wrong checksum", .. })));
-    for (bits, compressed) in [(0x2u32, true), (0x20, true), (0x8, false), (0x80, false), (1 << 31, false)] {
+    for (bits, compressed) in [(0x2u32, true), (0x10, true), (0x8, false), (0x80, false), (1 << 31, false)] {
         let mut image = good.clone();
         // Without a checksum, which need not be there.
         image[1024 + 8] &= !1;
