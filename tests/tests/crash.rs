@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bollard::query_parameters::{
-    CreateImageOptionsBuilder, ImportImageOptionsBuilder, RemoveImageOptionsBuilder,
+    CreateImageOptionsBuilder, ImportImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
 };
 use client::{Client, Fsck};
 use coracle_e2e::{Host, Image, Layer, Registry, Run};
@@ -106,7 +106,7 @@ impl Scene {
 /// The images of this test that are there, each proved to be whole by a look at it.
 async fn present(client: &Client) -> BTreeSet<String> {
     let docker = client.docker().unwrap();
-    let images = docker.list_images(None).await.unwrap();
+    let images = docker.list_images(Some(ListImagesOptionsBuilder::new().build())).await.unwrap();
     let names: BTreeSet<String> = images.into_iter().flat_map(|image| image.repo_tags).collect();
     let ours: BTreeSet<String> = names.into_iter().filter(|name| name.contains("crash/")).collect();
     for name in &ours {
