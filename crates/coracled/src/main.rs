@@ -18,6 +18,7 @@ mod places;
 mod service;
 mod settings;
 mod sys;
+mod trim;
 
 use std::process::ExitCode;
 

@@ -13,7 +13,7 @@ use crate::ending::Requests;
 use crate::home::Home;
 use crate::live::Live;
 use crate::settings::Settings;
-use crate::{bundled, lock, logging, places};
+use crate::{bundled, lock, logging, places, trim};
 
 /// Runs until a signal or a client ends it.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
@@ -52,6 +52,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             file_sharing: settings.file_sharing(),
             own_vms,
             publish_on: settings.publish_on,
+            card: Some(home.run().join("card.sock")),
         },
         images.clone(),
         Arc::new(vm.clone()),
@@ -75,6 +76,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let api = Api::new(engine.clone(), vm.clone(), service);
 
     let watcher = tokio::spawn(stop_on_request(requests, api.clone()));
+    let trimmer = tokio::spawn(trim::after_images(engine.clone()));
     tracing::info!(socket = %home.socket().display(), "coracled serves");
     engine_api::serve(listener, api).await;
 
@@ -86,6 +88,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     tracing::debug!("the image store is closed");
     vm.detach().await;
     watcher.abort();
+    trimmer.abort();
     tracing::info!("coracled ends");
     Ok(())
 }
