@@ -9,7 +9,7 @@
 //!                   status          empty, where packages are only downloaded and unpacked
 //! ```
 
-mod mirror;
+pub(crate) mod mirror;
 
 use crate::{process, tree::Tree};
 use anyhow::{Context, Result, bail};

@@ -5,6 +5,7 @@
 
 mod boot;
 mod containers;
+mod dockerd;
 mod files;
 mod folders;
 mod host;
@@ -70,6 +71,8 @@ enum What {
     PeakMemory,
     #[value(name = "images-500")]
     Images500,
+    /// Takes minutes: measured only when it is named
+    PullDockerd,
 }
 
 impl Options {
@@ -148,6 +151,9 @@ fn measure(tree: &Tree, host: &Host, options: &Options) -> Result<Vec<Row>> {
     if of_images.iter().any(|row| options.wants(*row)) {
         let all = images::rows(tree, host, rounds)?;
         rows.extend(of_images.iter().zip(all).filter(|(what, _)| options.wants(**what)).map(|(_, row)| row));
+    }
+    if options.only.contains(&What::PullDockerd) {
+        rows.push(dockerd::row(tree, host)?);
     }
     if options.wants(What::Images500) {
         rows.push(step("Listing images", || images::list(host))?);

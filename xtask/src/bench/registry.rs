@@ -56,6 +56,11 @@ impl Registry {
         format!("127.0.0.1:{}/{name}", self.port)
     }
 
+    /// The same for programs in the VM: QEMU's network gives the host's loopback this address.
+    pub(super) fn reference_in_vm(&self, name: &str) -> String {
+        format!("10.0.2.2:{}/{name}", self.port)
+    }
+
     /// Copies an image from an OCI layout to here.
     pub(super) fn push(&self, layout: &Path, name: &str) -> Result<String> {
         let reference = self.reference(name);

@@ -56,7 +56,7 @@ const fn package(name: &'static str, purpose: Purpose, probe: Probe) -> Package 
 }
 
 /// All of them but QEMU, which has a minimum version.
-pub(crate) const PACKAGES: [Package; 29] = [
+pub(crate) const PACKAGES: [Package; 30] = [
     // Linking, and the C libraries of the host's crates and the guest's agent.
     package("gcc", Purpose::Run, Probe::Program("gcc")),
     package("libc6-dev", Purpose::Run, Probe::File("/usr/include/stdio.h")),
@@ -95,6 +95,7 @@ pub(crate) const PACKAGES: [Package; 29] = [
     package("skopeo", Purpose::Bench, Probe::Program("skopeo")),
     package("crun", Purpose::Bench, Probe::Program("crun")),
     package("podman", Purpose::Bench, Probe::Program("podman")),
+    package("mmdebstrap", Purpose::Bench, Probe::Program("mmdebstrap")),
     // Clients of published ports, and what leads a reference's packets to a container.
     package("wrk", Purpose::Bench, Probe::Program("wrk")),
     package("nftables", Purpose::Bench, Probe::Program("nft")),
