@@ -51,6 +51,9 @@ pub struct Change {
     pub fields: Vec<Field>,
 }
 
+/// Name and value.
+type Attribute = (Box<[u8]>, Vec<u8>);
+
 /// How a comparison ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compared {
@@ -254,7 +257,7 @@ impl Walk<'_> {
     }
 
     /// Names and values, sorted; without overlayfs's own.
-    fn xattrs(&self, side: usize, node: &Node) -> Result<Vec<(Box<[u8]>, Vec<u8>)>, BrowseError> {
+    fn xattrs(&self, side: usize, node: &Node) -> Result<Vec<Attribute>, BrowseError> {
         self.trees[side].ask(node.top.layer, |reader| {
             let mut all = Vec::new();
             for xattr in reader.xattrs(&node.top.inode)? {

@@ -388,7 +388,7 @@ fn common_layers_are_not_read() {
     let a = disk.layer(&base);
     let b = disk.layer(&[Spec::file("new", b"")]);
     let (one, two) = (
-        Tree::open(&disk.disk, &[a.clone()], None).unwrap(),
+        Tree::open(&disk.disk, std::slice::from_ref(&a), None).unwrap(),
         Tree::open(&disk.disk, &[a.clone(), b], None).unwrap(),
     );
     let found = differences(&one, &two);

@@ -164,7 +164,7 @@ impl Count<'_> {
                 Some(hidden) => {
                     wasted.hidden_by = stack.closed_by.unwrap_or_default();
                     let by = (path, wasted.hidden_by);
-                    let (bytes, files) = self.hidden(by, hidden)?;
+                    let (bytes, files) = self.hidden(by, &hidden)?;
                     if files > 0 {
                         wasted.bytes += bytes;
                         wasted.files += files;
@@ -185,7 +185,7 @@ impl Count<'_> {
     }
 
     /// All that is at and below a hidden file: bytes and number of files.
-    fn hidden(&mut self, by: (&[u8], usize), part: Part) -> Result<(u64, u64), BrowseError> {
+    fn hidden(&mut self, by: (&[u8], usize), part: &Part) -> Result<(u64, u64), BrowseError> {
         let (tree, layer) = (self.tree, part.layer);
         let (mut bytes, mut files) = (0, 0);
         let mut todo = vec![part.inode.nid];
@@ -210,7 +210,7 @@ impl Count<'_> {
     /// Counts a file for its layer. Of a hidden file with one name, its bytes.
     fn count(&mut self, part: &Part, hidden: Option<(&[u8], usize)>) -> Option<u64> {
         let Part { layer, inode } = part;
-        let Some(usage) = self.usage.layers.get_mut(*layer) else { return None };
+        let usage = self.usage.layers.get_mut(*layer)?;
         match inode.file_type {
             FileType::Directory => usage.directories += 1,
             FileType::Symlink => usage.symlinks += 1,
