@@ -45,6 +45,7 @@ async fn served() -> Served {
         file_sharing: Vec::new(),
         own_vms,
         publish_on: engine::PublishOn::default(),
+        card: None,
     };
     let engine = Engine::open(engine, images, Arc::new(vm.clone())).await.unwrap();
     let service = Service {

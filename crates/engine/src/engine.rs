@@ -33,6 +33,7 @@ use crate::network::Networks;
 use crate::options::{Counts, EventFilters};
 use crate::own_vm::OwnVms;
 use crate::ports::Ports;
+use crate::ports::{Guest, Straight};
 use crate::registry::{Handle, Registry};
 use crate::session;
 use crate::shares::Shares;
@@ -51,6 +52,8 @@ pub struct EngineConfig {
     pub own_vms: crate::OwnVmConfig,
     /// Where ports are published that name no address.
     pub publish_on: crate::PublishOn,
+    /// Socket of the network card that published ports go through, where this system can have one.
+    pub card: Option<PathBuf>,
 }
 
 /// Why the engine did not open.
@@ -93,11 +96,12 @@ impl Engine {
         let volumes = Volumes::load(db.clone(), loaded.volumes, &loaded.records);
         let (registry, cancel, tracker) = (Registry::default(), CancellationToken::new(), TaskTracker::new());
         let (networks, made) = Networks::load(loaded.networks);
-        let way = crate::ports::Guest::new(
+        let way = Guest::new(
             Arc::clone(&machine),
             Arc::clone(&own_vms),
             registry.clone(),
             networks.clone(),
+            config.card.and_then(|socket| Straight::listen(socket, Arc::clone(&machine))),
         );
         let ports = Ports::new(config.publish_on, Arc::new(way), cancel.clone(), tracker.clone());
         for network in made {

@@ -43,6 +43,10 @@ pub trait Machine: Send + Sync {
     async fn unshare(&self, tag: &str) -> Result<(), vmm::ShareError> {
         Err(vmm::ShareError::Unknown(tag.to_owned()))
     }
+    /// Gives the guest a network card whose other side is a socket of the host.
+    async fn plug_card(&self, _socket: &Path, _address: &str) -> Result<(), vmm::CardError> {
+        Err(vmm::CardError::Unsupported)
+    }
     /// The folders that the guest is shown, by tag.
     async fn shares(&self) -> Vec<vmm::Share> {
         Vec::new()
@@ -65,6 +69,10 @@ impl Machine for vmm::Vm {
 
     async fn unshare(&self, tag: &str) -> Result<(), vmm::ShareError> {
         self.unshare(tag).await
+    }
+
+    async fn plug_card(&self, socket: &Path, address: &str) -> Result<(), vmm::CardError> {
+        self.plug_card(socket, address).await
     }
 
     async fn shares(&self) -> Vec<vmm::Share> {
@@ -117,7 +125,14 @@ fn view(status: &vmm::Status, agent: Option<vmm::Agent>) -> Presence {
     }
     match status {
         vmm::Status::Off => Presence::Down { reason: "the VM was stopped".to_owned() },
-        vmm::Status::Failed { reason, .. } => Presence::Down { reason: format!("the VM failed: {reason}") },
+        vmm::Status::Failed { reason, console_tail, .. } => {
+            let panic = console_tail.iter().find_map(|line| line.find("Kernel panic").map(|at| &line[at..]));
+            let reason = match panic {
+                Some(panic) => format!("the VM's kernel crashed: {panic}"),
+                None => format!("the VM failed: {reason}"),
+            };
+            Presence::Down { reason }
+        }
         vmm::Status::Booting { .. } | vmm::Status::Running { .. } | vmm::Status::Stopping => {
             Presence::Unknown
         }

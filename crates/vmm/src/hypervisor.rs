@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use transport::{Kind, Transport};
 
-use crate::{Accelerator, Capabilities, Record, ShareError};
+use crate::{Accelerator, Capabilities, CardError, Record, ShareError};
 
 /// What a guest's memory holds when its machine is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -311,6 +311,15 @@ pub trait Machine: Send {
     /// Any [`ShareError`].
     async fn unshare(&mut self, tag: &str) -> Result<(), ShareError> {
         Err(ShareError::Unknown(tag.to_owned()))
+    }
+
+    /// Gives the guest a network card with this address (as in `02:00:00:00:00:01`), whose other side is the host's
+    /// socket; done when it has it.
+    ///
+    /// # Errors
+    /// Any [`CardError`].
+    async fn plug_card(&mut self, _socket: &Path, _address: &str) -> Result<(), CardError> {
+        Err(CardError::Unsupported)
     }
 
     /// Waits until the hypervisor has ended by itself, at most `patience`, then ends it, hard if need be, and

@@ -13,6 +13,7 @@
 //! This crate knows neither containers nor images nor Docker; disks are files to it.
 
 mod agent;
+mod card;
 mod config;
 mod console;
 mod doctor;
@@ -31,6 +32,7 @@ mod verdicts;
 mod vm;
 
 pub use agent::{Agent, ConnectError, OpenError};
+pub use card::CardError;
 pub use config::{Accelerator, Choice, RestartPolicy, VmConfig};
 pub use error::{StartError, StopError};
 pub use hypervisor::{

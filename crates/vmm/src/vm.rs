@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    Agent, Finding, Hypervisor, Qemu, Share, ShareError, StartError, Status, StopError, VmConfig,
+    Agent, CardError, Finding, Hypervisor, Qemu, Share, ShareError, StartError, Status, StopError, VmConfig,
     owner::{self, Command},
 };
 
@@ -140,6 +140,16 @@ impl Vm {
         let tag = tag.to_owned();
         let asked = self.ask(|answer| Command::Unshare { tag, answer }).await;
         asked.unwrap_or(Err(ShareError::Detached))
+    }
+
+    /// Gives the guest a network card with this address, whose other side is a socket of the host; done when it has it.
+    ///
+    /// # Errors
+    /// Any [`CardError`].
+    pub async fn plug_card(&self, socket: &Path, address: &str) -> Result<(), CardError> {
+        let (socket, address) = (socket.to_owned(), address.to_owned());
+        let asked = self.ask(|answer| Command::PlugCard { socket, address, answer }).await;
+        asked.unwrap_or(Err(CardError::Off))
     }
 
     /// The folders that the guest is shown; none while it does not run.

@@ -94,7 +94,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     fn dial(address: SocketAddr, udp: bool) -> v1::Dial {
-        v1::Dial { address: address.ip().to_string(), port: address.port().into(), udp }
+        v1::Dial { address: address.ip().to_string(), port: address.port().into(), udp, straight: false }
     }
 
     #[tokio::test]

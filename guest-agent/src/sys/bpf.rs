@@ -1,4 +1,4 @@
-//! Loads eBPF programs and attaches them to control groups (`man 2 bpf`).
+//! Loads eBPF programs and attaches them to control groups and network devices (`man 2 bpf`).
 #![allow(unsafe_code, reason = "raw system calls, each with its proof")]
 
 use std::fs::File;
@@ -9,12 +9,14 @@ use super::{check, own};
 
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_PROG_ATTACH: libc::c_long = 8;
+const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
 const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const BPF_CGROUP_DEVICE: u32 = 6;
+const BPF_TCX_INGRESS: u32 = 46;
 const BPF_F_ALLOW_MULTI: u32 = 2;
 
-/// Loads a device program, whose steps take 8 bytes each.
-fn load(program: &[u8]) -> io::Result<OwnedFd> {
+/// Loads a program, whose steps take 8 bytes each.
+fn load(kind: u32, program: &[u8]) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct Load {
         kind: u32,
@@ -34,7 +36,7 @@ fn load(program: &[u8]) -> io::Result<OwnedFd> {
         })
         .collect();
     let load = Load {
-        kind: BPF_PROG_TYPE_CGROUP_DEVICE,
+        kind,
         steps: u32::try_from(steps.len()).map_err(io::Error::other)?,
         program: steps.as_ptr() as u64,
         license: c"Apache".as_ptr() as u64,
@@ -54,21 +56,27 @@ fn load(program: &[u8]) -> io::Result<OwnedFd> {
 
 /// Puts a control group behind a device program.
 pub(crate) fn restrict_devices(group: &File, program: &[u8]) -> io::Result<()> {
+    let program = load(BPF_PROG_TYPE_CGROUP_DEVICE, program)?;
+    attach(group.as_raw_fd() as u32, &program, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI)
+}
+
+/// Lets a program see all that a network device of this namespace receives, after those that it has.
+pub(crate) fn attach_to_device(index: u32, program: &[u8]) -> io::Result<()> {
+    attach(index, &load(BPF_PROG_TYPE_SCHED_CLS, program)?, BPF_TCX_INGRESS, 0)
+}
+
+fn attach(target: u32, program: &OwnedFd, kind: u32, flags: u32) -> io::Result<()> {
+    // The last two, which say before or after which other program, are left empty.
     #[repr(C)]
     struct Attach {
         target: u32,
         program: u32,
         kind: u32,
         flags: u32,
+        relative: [u64; 2],
     }
-    let program = load(program)?;
-    let attach = Attach {
-        target: group.as_raw_fd() as u32,
-        program: program.as_raw_fd() as u32,
-        kind: BPF_CGROUP_DEVICE,
-        flags: BPF_F_ALLOW_MULTI,
-    };
-    // SAFETY: the kernel reads `attach`, whose descriptors are open. It keeps the program with the group.
+    let attach = Attach { target, program: program.as_raw_fd() as u32, kind, flags, relative: [0; 2] };
+    // SAFETY: the kernel reads `attach`, whose descriptors are open. It keeps the program with its target.
     check(unsafe {
         libc::syscall(libc::SYS_bpf, BPF_PROG_ATTACH, &raw const attach, std::mem::size_of::<Attach>())
     })

@@ -6,13 +6,14 @@ use serde::Deserialize;
 use std::process::Command;
 
 /// A crate and those of ours that it may name. `*` is all.
-const ALLOWED: [(&str, &[&str]); 15] = [
+const ALLOWED: [(&str, &[&str]); 16] = [
     ("coracle-types", &[]),
     ("agent-proto", &["coracle-types"]),
     ("transport", &["coracle-types", "agent-proto"]),
     ("images", &["coracle-types"]),
+    ("netcard", &[]),
     ("vmm", &["transport", "agent-proto", "coracle-types"]),
-    ("engine", &["images", "vmm", "transport", "agent-proto", "coracle-types"]),
+    ("engine", &["images", "netcard", "vmm", "transport", "agent-proto", "coracle-types"]),
     ("engine-api", &["engine", "images", "vmm", "transport", "agent-proto", "coracle-types"]),
     ("coracled", &["*"]),
     ("coracle-client", &[]),

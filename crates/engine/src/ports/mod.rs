@@ -15,6 +15,7 @@ mod binding;
 mod error;
 mod listener;
 mod show;
+mod straight;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ pub use error::PortError;
 use error::Refused;
 use listener::{Bound, bind, bind_again};
 pub(crate) use show::{map, summary};
+pub(crate) use straight::Straight;
 pub(crate) use way::{DialError, Guest, Place, Way};
 
 /// Streams that are being opened at a time: bursts of more overrun vhost-device-vsock.
@@ -100,6 +102,11 @@ impl Service {
     async fn dial(&self) -> Result<Stream, DialError> {
         let _permit = self.openings.acquire().await;
         self.way.dial(&self.container, self.port).await
+    }
+
+    /// Past the agent; `None` where that is not possible.
+    async fn straight(&self) -> Option<std::io::Result<netcard::Connection>> {
+        self.way.straight(&self.container, self.port).await
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {

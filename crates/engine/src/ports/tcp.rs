@@ -40,6 +40,18 @@ pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) {
 
 async fn connection(mut client: TcpStream, service: Arc<Service>) {
     let _ = client.set_nodelay(true);
+    if let Some(connected) = service.straight().await {
+        let ended = match connected {
+            Ok(connection) => connection.relay(&mut client).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            tracing::debug!(port = %service.port, %error, "a published port's connection broke or was refused");
+            // A client must not take what it has for everything.
+            let _ = client.set_zero_linger();
+        }
+        return;
+    }
     let mut stream = match service.dial().await {
         Ok(stream) => stream,
         Err(error) => {

@@ -1,6 +1,6 @@
 //! The way to a container's port.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddrV4};
 use std::sync::Arc;
 
 use agent_proto::v1::{Dial, StreamOpen, stream_open};
@@ -9,6 +9,7 @@ use transport::Stream;
 use types::ContainerId;
 
 use super::binding::{Port, Protocol};
+use super::straight::Straight;
 use crate::machine::Machine;
 use crate::network::Networks;
 use crate::own_vm::OwnVms;
@@ -33,6 +34,14 @@ pub(crate) trait Way: Send + Sync {
     fn place(&self, record: &Record) -> Place;
     /// A stream as `Dial` carries it.
     async fn dial(&self, container: &ContainerId, port: Port) -> Result<Stream, DialError>;
+    /// A connection past the agent; `None` where that is not possible.
+    async fn straight(
+        &self,
+        _container: &ContainerId,
+        _port: Port,
+    ) -> Option<std::io::Result<netcard::Connection>> {
+        None
+    }
 }
 
 /// Where a container is, as its networks say.
@@ -52,6 +61,7 @@ pub(crate) struct Guest {
     own_vms: Arc<OwnVms>,
     registry: Registry,
     networks: Networks,
+    straight: Option<Straight>,
 }
 
 impl Guest {
@@ -60,8 +70,9 @@ impl Guest {
         own_vms: Arc<OwnVms>,
         registry: Registry,
         networks: Networks,
+        straight: Option<Straight>,
     ) -> Self {
-        Self { machine, own_vms, registry, networks }
+        Self { machine, own_vms, registry, networks, straight }
     }
 }
 
@@ -81,6 +92,22 @@ impl Way for Guest {
         }
     }
 
+    async fn straight(
+        &self,
+        container: &ContainerId,
+        port: Port,
+    ) -> Option<std::io::Result<netcard::Connection>> {
+        let straight = self.straight.as_ref()?;
+        let view = self.registry.get(container)?.now();
+        if view.record.has_own_vm() {
+            return None;
+        }
+        let IpAddr::V4(address) = self.place(&view.record).address? else { return None };
+        let run = view.record.state.run()?;
+        let agent = self.machine.agent()?;
+        straight.connect(&agent, container, run, SocketAddrV4::new(address, port.number)).await
+    }
+
     async fn dial(&self, container: &ContainerId, port: Port) -> Result<Stream, DialError> {
         // Looked up each time: networks come and go while it runs.
         let view = self.registry.get(container).map(|handle| handle.now()).ok_or(DialError::NoAddress)?;
@@ -89,7 +116,8 @@ impl Way for Guest {
         let agent = agent.ok_or(DialError::VmOff)?;
         let address = self.place(&view.record).address.ok_or(DialError::NoAddress)?;
         let address = address.to_string();
-        let dial = Dial { address, port: port.number.into(), udp: port.protocol == Protocol::Udp };
+        let dial =
+            Dial { address, port: port.number.into(), udp: port.protocol == Protocol::Udp, straight: false };
         Ok(agent.open(StreamOpen { kind: Some(stream_open::Kind::Dial(dial)) }).await?)
     }
 }

@@ -27,8 +27,8 @@ use self::work::{Outcome, Work};
 use crate::agent::{Greeting, HelloPort};
 use crate::policy::{Ask, Deaths, Phase, Step, step};
 use crate::{
-    Agent, Finding, Hypervisor, MachineEvent, Share, ShareError, Stage, StartError, Status, StopError,
-    VmConfig, console, doctor,
+    Agent, CardError, Finding, Hypervisor, MachineEvent, Share, ShareError, Stage, StartError, Status,
+    StopError, VmConfig, console, doctor,
 };
 
 /// How often a running VM's console log is looked at for its length.
@@ -53,6 +53,11 @@ pub(crate) enum Command {
         answer: oneshot::Sender<Result<(), ShareError>>,
     },
     Shares(oneshot::Sender<Vec<Share>>),
+    PlugCard {
+        socket: PathBuf,
+        address: String,
+        answer: oneshot::Sender<Result<(), CardError>>,
+    },
 }
 
 /// What the owner publishes.
@@ -212,7 +217,10 @@ impl Owner {
             Command::Reprobe(_) => return self.reprobe(command),
             // Only `run` can end the task; here it comes from `later`, where it is never put.
             Command::Detach(_) => return,
-            Command::Share { .. } | Command::Unshare { .. } | Command::Shares(_) => {
+            Command::Share { .. }
+            | Command::Unshare { .. }
+            | Command::Shares(_)
+            | Command::PlugCard { .. } => {
                 return self.shares(command);
             }
         };
@@ -263,7 +271,10 @@ impl Owner {
             Command::Start(answer) | Command::Restart(answer) => self.starting.push(answer),
             Command::Stop(answer) | Command::End(answer) => self.stopping.push(answer),
             Command::Reprobe(done) | Command::Detach(done) => drop(done),
-            Command::Share { .. } | Command::Unshare { .. } | Command::Shares(_) => {
+            Command::Share { .. }
+            | Command::Unshare { .. }
+            | Command::Shares(_)
+            | Command::PlugCard { .. } => {
                 self.later.push_back(command);
             }
         }
@@ -279,7 +290,10 @@ impl Owner {
             }
             Command::Stop(answer) | Command::End(answer) => drop(answer.send(Ok(()))),
             Command::Reprobe(done) | Command::Detach(done) => drop(done.send(())),
-            Command::Share { .. } | Command::Unshare { .. } | Command::Shares(_) => self.shares(command),
+            Command::Share { .. }
+            | Command::Unshare { .. }
+            | Command::Shares(_)
+            | Command::PlugCard { .. } => self.shares(command),
         }
     }
 
@@ -293,7 +307,10 @@ impl Owner {
                 drop(answer.send(Err(StopError::Owned { lock })));
             }
             Command::Reprobe(done) | Command::Detach(done) => drop(done.send(())),
-            Command::Share { .. } | Command::Unshare { .. } | Command::Shares(_) => self.shares(command),
+            Command::Share { .. }
+            | Command::Unshare { .. }
+            | Command::Shares(_)
+            | Command::PlugCard { .. } => self.shares(command),
         }
     }
 

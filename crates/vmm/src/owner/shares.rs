@@ -2,7 +2,7 @@
 
 use super::work::Work;
 use super::{Command, Owner, State};
-use crate::ShareError;
+use crate::{CardError, ShareError};
 
 impl Owner {
     /// A command about shares. While other work is under way it waits.
@@ -18,6 +18,12 @@ impl Owner {
                 Command::Unshare { tag, answer } => {
                     self.state = State::Working(Work::shares(async move {
                         let _ = answer.send(live.machine.unshare(&tag).await);
+                        live
+                    }));
+                }
+                Command::PlugCard { socket, address, answer } => {
+                    self.state = State::Working(Work::shares(async move {
+                        let _ = answer.send(live.machine.plug_card(&socket, &address).await);
                         live
                     }));
                 }
@@ -39,6 +45,7 @@ impl Owner {
                     // What it was part of is gone.
                     Command::Unshare { answer, .. } => drop(answer.send(Ok(()))),
                     Command::Shares(answer) => drop(answer.send(Vec::new())),
+                    Command::PlugCard { answer, .. } => drop(answer.send(Err(CardError::Off))),
                     _ => {}
                 }
             }

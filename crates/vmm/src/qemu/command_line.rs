@@ -17,9 +17,15 @@ pub(super) const LINK_DRIVER: &str = "vhost-user-vsock-pci";
 
 /// Root ports left free for devices that come later (host folders).
 pub(super) const SPARE_PORTS: u32 = 8;
+/// The root port of a network card that comes later.
+pub(super) const CARD_BUS: &str = "cardport";
 
 /// The serial transport's port, found by its name in the guest.
 const MUX_PORT: &str = "coracle.mux";
+
+/// What a copy's translated code may take. There are many copies, and most of what they translate is run once; less
+/// makes their start slower (docs/measuring.md).
+const COPYS_CODE_MIB: u32 = 22;
 
 /// Parts of a q35 that no guest of ours uses; each costs the kernel time to probe.
 const OMITTED: &str = "usb=off,sata=off,smbus=off,vmport=off,graphics=off";
@@ -43,9 +49,12 @@ pub(super) fn arguments(spec: &MachineSpec, sandbox: Option<&str>, tsc_khz: Opti
     machine(&mut line, spec);
     // No BIOS to speak of: qboot jumps into a PVH kernel at once.
     line.option("-bios", "qboot.rom");
-    line.path("-kernel", &spec.kernel)
-        .path("-initrd", &spec.initramfs)
-        .option("-append", &kernel_arguments(spec, tsc_khz));
+    // A copy has booted; its kernel is in the saved memory.
+    if !matches!(spec.memory, Memory::Copied { .. }) {
+        line.path("-kernel", &spec.kernel)
+            .path("-initrd", &spec.initramfs)
+            .option("-append", &kernel_arguments(spec, tsc_khz));
+    }
     line.chardev("file,id=console,append=on,path=", &spec.console_log, "")
         .option("-serial", "chardev:console");
     line.chardev(control_chardev(), &sockets.control(), control_suffix());
@@ -65,6 +74,8 @@ pub(super) fn arguments(spec: &MachineSpec, sandbox: Option<&str>, tsc_khz: Opti
     for port in (1..=SPARE_PORTS).filter(|_| boots_here) {
         line.option("-device", &format!("pcie-root-port,id=spare{port},chassis={0},slot={0}", port + 1));
     }
+    let slot = SPARE_PORTS + 2;
+    line.option("-device", &format!("pcie-root-port,id={CARD_BUS},chassis={slot},slot={slot}"));
     if let Memory::Copied { .. } = spec.memory {
         line.option("-incoming", "defer");
     }
@@ -72,15 +83,16 @@ pub(super) fn arguments(spec: &MachineSpec, sandbox: Option<&str>, tsc_khz: Opti
 }
 
 fn machine(line: &mut Line, spec: &MachineSpec) {
-    let accelerator = match spec.accelerator {
-        Accelerator::Tcg => "tcg,thread=multi",
-        other => other.name(),
+    let accelerator = match (spec.accelerator, &spec.memory) {
+        (Accelerator::Tcg, Memory::Empty) => "tcg,thread=multi".to_owned(),
+        (Accelerator::Tcg, _) => format!("tcg,thread=multi,tb-size={COPYS_CODE_MIB}"),
+        (other, _) => other.name().to_owned(),
     };
     let cpu = match spec.accelerator {
         Accelerator::Kvm | Accelerator::Hvf => "host",
         Accelerator::Whpx | Accelerator::Tcg => "max",
     };
-    line.option("-accel", accelerator).option("-cpu", cpu);
+    line.option("-accel", &accelerator).option("-cpu", cpu);
     let size = spec.memory_mib;
     let backend = match &spec.memory {
         // Shared memory is what vhost-user needs; only Linux has memfd.
@@ -114,10 +126,13 @@ fn kernel_arguments(spec: &MachineSpec, tsc_khz: Option<u32>) -> String {
         (Accelerator::Tcg, Some(khz)) => format!(" tsc_early_khz={khz}"),
         _ => String::new(),
     };
+    // What a translated guest executes is not what the host's processor speculates about; the guards against that are
+    // only so many more instructions to translate.
+    let guards = if spec.accelerator == Accelerator::Tcg { " mitigations=off" } else { "" };
     let data = if spec.memory == Memory::Empty { "" } else { " coracle.data=later" };
     format!(
         "console=ttyS0{voice} panic=-1 8250.nr_uarts=1 random.trust_cpu=on no_timer_check tsc=reliable{clock} \
-         cryptomgr.notests audit=0 initcall_blacklist={UNUSED_INITCALLS} coracle.transport={way}{data}"
+         cryptomgr.notests audit=0 initcall_blacklist={UNUSED_INITCALLS} coracle.transport={way}{data}{guards}"
     )
 }
 
@@ -285,7 +300,8 @@ mod tests {
             let spec = MachineSpec { memory, ..spec(Accelerator::Tcg, Kind::Serial) };
             let arguments = arguments(&spec, None, None);
             let text: Vec<_> = arguments.into_iter().map(|a| a.into_string().unwrap()).collect();
-            let differs = |pair: &&[String]| pair[0] == "-object" || pair[0] == "-incoming";
+            let boot = ["-object", "-incoming", "-kernel", "-initrd", "-append"];
+            let differs = |pair: &&[String]| boot.contains(&pair[0].as_str());
             let pairs = text.windows(2).filter(|pair| pair[0].starts_with('-'));
             pairs.filter(|pair| !differs(pair)).map(<[String]>::to_vec).collect::<Vec<_>>()
         };
@@ -294,7 +310,7 @@ mod tests {
         let spec = MachineSpec { memory: copied, ..spec(Accelerator::Tcg, Kind::Serial) };
         let text = text(&spec, None);
         assert!(text.contains("share=off,readonly=on,rom=off,mem-path=/t/ram "), "{text}");
-        assert!(text.contains(" -incoming defer ") && text.contains(" coracle.data=later "), "{text}");
+        assert!(text.contains(" -incoming defer ") && !text.contains("-kernel"), "{text}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use qapi::futures::{QapiService, QmpStreamTokio};
 use qapi::qmp::{Event, QmpCommand};
-use tokio::io::{ReadHalf, WriteHalf};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, ReadHalf, WriteHalf};
 use tokio::sync::broadcast;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -20,6 +20,10 @@ const LOOK: Duration = Duration::from_millis(5);
 type Wire = tokio::net::UnixStream;
 #[cfg(windows)]
 type Wire = tokio::net::windows::named_pipe::NamedPipeClient;
+
+/// Events of a newer QEMU, at which our bindings would give up the command under way.
+const UNKNOWN_EVENTS: &[u8] = b"\"event\": \"NETDEV_VHOST_USER_";
+const BUFFER_BYTES: usize = 64 << 10;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -34,9 +38,9 @@ pub(super) enum CommandError {
 
 /// A control connection.
 pub(super) struct Control {
-    service: QapiService<QmpStreamTokio<WriteHalf<Wire>>>,
+    service: QapiService<QmpStreamTokio<WriteHalf<DuplexStream>>>,
     events: broadcast::Sender<Event>,
-    _pump: AbortOnDropHandle<()>,
+    _pumps: [AbortOnDropHandle<()>; 2],
 }
 
 impl Control {
@@ -53,7 +57,9 @@ impl Control {
                 Err(error) => return Err(error),
             }
         };
-        let stream = QmpStreamTokio::<ReadHalf<Wire>>::open(wire).await?.negotiate().await?;
+        let (near, far) = tokio::io::duplex(BUFFER_BYTES);
+        let filter = AbortOnDropHandle::new(tokio::spawn(filter(wire, far)));
+        let stream = QmpStreamTokio::<ReadHalf<DuplexStream>>::open(near).await?.negotiate().await?;
         let (service, mut incoming) = stream.into_parts();
         let (events, _) = broadcast::channel(64);
         let sender = events.clone();
@@ -69,7 +75,7 @@ impl Control {
                 }
             }
         });
-        Ok(Self { service, events, _pump: AbortOnDropHandle::new(pump) })
+        Ok(Self { service, events, _pumps: [filter, AbortOnDropHandle::new(pump)] })
     }
 
     /// Runs one command.
@@ -85,6 +91,27 @@ impl Control {
     /// Events from now on.
     pub(super) fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+}
+
+/// Carries both directions until QEMU's ends, line by line, without what is not understood.
+async fn filter(wire: Wire, far: DuplexStream) {
+    let (from_qemu, mut to_qemu) = tokio::io::split(wire);
+    let (mut from_us, mut to_us) = tokio::io::split(far);
+    let lines = async {
+        let mut from_qemu = BufReader::new(from_qemu);
+        let mut line = Vec::new();
+        while from_qemu.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
+            let unknown = line.windows(UNKNOWN_EVENTS.len()).any(|part| part == UNKNOWN_EVENTS);
+            if !unknown && to_us.write_all(&line).await.is_err() {
+                return;
+            }
+            line.clear();
+        }
+    };
+    tokio::select! {
+        () = lines => {}
+        _ = tokio::io::copy(&mut from_us, &mut to_qemu) => {}
     }
 }
 

@@ -16,8 +16,8 @@ use super::sockets::Sockets;
 use super::sys;
 use crate::process::{self, Process, Signal, host_boot_id};
 use crate::{
-    AttachError, Capabilities, Machine, MachineEvent, MachineSpec, Memory, Record, RepairError, SaveError,
-    ShareError, SpawnError, StopTrouble, console,
+    AttachError, Capabilities, CardError, Machine, MachineEvent, MachineSpec, Memory, Record, RepairError,
+    SaveError, ShareError, SpawnError, StopTrouble, console,
 };
 
 /// QEMU answers on QMP right after its exec, but a loaded machine may take long to get there.
@@ -317,6 +317,13 @@ impl Machine for QemuMachine {
 
     async fn unshare(&mut self, tag: &str) -> Result<(), ShareError> {
         self.unplug_share(tag).await
+    }
+
+    async fn plug_card(&mut self, socket: &Path, address: &str) -> Result<(), CardError> {
+        if !cfg!(target_os = "linux") {
+            return Err(CardError::Unsupported);
+        }
+        self.add_card(socket, address).await
     }
 
     async fn remove(&mut self, patience: Duration) -> Vec<StopTrouble> {

@@ -7,6 +7,7 @@
 //! `v.sock_1024` for the hello, or `mux.sock` for the serial transport, `shareN.sock` for each folder of the host. Beside the console's log lie `qemu.log`
 //! and `vsock.log` with what the programs say themselves.
 
+mod card;
 mod command_line;
 mod control;
 mod link;

@@ -32,8 +32,8 @@ pub(super) async fn say(
     result: Result<Option<v1::PathStat>, Failure>,
 ) -> anyhow::Result<()> {
     let opened = match result {
-        Ok(stat) => v1::StreamOpened { error: None, stat },
-        Err(failure) => v1::StreamOpened { error: Some(failure.into()), stat: None },
+        Ok(stat) => v1::StreamOpened { stat, ..Default::default() },
+        Err(failure) => v1::StreamOpened { error: Some(failure.into()), ..Default::default() },
     };
     Ok(write_frame(stream, &opened).await?)
 }

@@ -18,6 +18,7 @@ mod calls;
 mod dns;
 mod endpoint;
 mod rules;
+mod straight;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
