@@ -122,6 +122,8 @@ impl Content {
     pub(crate) fn promote(&self, file: &Path, digest: &Digest) -> Result<(), StorageError> {
         let blob = self.blob(digest);
         fs::rename(file, &blob).map_err(StorageError::file(blob))?;
+        // What a broken download or a crashed load had left of it.
+        self.remove_partial(digest)?;
         sync_folder(&self.blobs())
     }
 

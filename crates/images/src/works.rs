@@ -138,8 +138,13 @@ impl Works {
         let mut fresh = FreshExtents { works: self, layer, kept: false };
         // Several layers at once sync side by side; the names alone wait for each other.
         self.disk.sync().map_err(StorageError::from)?;
-        self.content.sync_file(blob)?;
+        let synced = self.content.sync_file(blob);
         let _turn = self.turn();
+        if !blob.exists() && self.has_layer(&layer.diff_id) {
+            // Another brought the same blob meanwhile, and took this beginning of it away.
+            return Ok(false);
+        }
+        synced?;
         self.content.promote(blob, &layer.digest)?;
         let new = self.catalog.update(|snapshot| {
             let Some(present) = snapshot.layers.get(&layer.diff_id) else {
