@@ -102,8 +102,9 @@ pub(crate) async fn run_own(shared: Arc<Shared>, id: ContainerId, own: Arc<OwnVm
 }
 
 async fn tell_down(shared: &Shared, of: &Of, reason: &str) {
+    let seen = Instant::now();
     for handle in of.handles(shared) {
-        let _ = handle.commands.send(Command::VmDown { reason: reason.to_owned() }).await;
+        let _ = handle.commands.send(Command::VmDown { reason: reason.to_owned(), seen }).await;
     }
 }
 

@@ -79,9 +79,10 @@ pub(crate) enum Command {
         asked: Instant,
         process: Option<v1::ProcessState>,
     },
-    /// Nothing runs any more.
+    /// Nothing ran any more when it was `seen`.
     VmDown {
         reason: String,
+        seen: Instant,
     },
 }
 
@@ -247,7 +248,7 @@ impl Task {
             Command::Health { started_unix_ns, outcome } => self.probed(started_unix_ns, outcome),
             Command::Oom => self.event("oom", &[]),
             Command::Snapshot { boot_id, asked, process } => self.reconcile(boot_id, asked, process).await,
-            Command::VmDown { reason } => self.vm_down(reason).await,
+            Command::VmDown { reason, seen } => self.vm_down(&reason, seen).await,
         }
     }
 

@@ -48,7 +48,8 @@ pub(crate) struct Key(String);
 impl Key {
     pub(crate) fn of(config: &VmConfig, accelerator: Accelerator, qemu_version: &str, image: &str) -> Self {
         let made_from = format!(
-            "{qemu_version}\n{image}\n{}\n{accelerator}\n{}\n{}\n{}\n{}\n{}",
+            "{}\n{qemu_version}\n{image}\n{}\n{accelerator}\n{}\n{}\n{}\n{}\n{}",
+            env!("CARGO_PKG_VERSION"),
             host_boot_id(),
             config.memory_mib,
             config.cpus,

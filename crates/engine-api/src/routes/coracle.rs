@@ -128,7 +128,9 @@ async fn shutdown(State(api): State<Api>, params: Params) -> Answer<StatusCode> 
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// And the VMs that single containers have to themselves.
 async fn stop_vm(api: &Api) -> Answer<()> {
+    api.engine.stop_own_vms().await;
     api.vm.stop().await.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, full_text(&error)))
 }
 

@@ -24,8 +24,11 @@ use vmm::{Choice, RestartPolicy, Templates, Vm, VmConfig};
 
 pub(crate) use limits::{check, join_network, joinable};
 
+use crate::engine::Engine;
+use crate::error::Error;
 use crate::machine::Machine;
 use crate::mounts::Source;
+use crate::options::StopOptions;
 use crate::record::Record;
 use crate::registry::Handle;
 use crate::session;
@@ -36,6 +39,8 @@ use crate::task::Shared;
 const LINGER: Duration = Duration::from_secs(20);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_secs(5);
+/// Grace of containers that are stopped because all is.
+const STOP_TIMEOUT_S: i64 = 5;
 /// Sparse size of a data disk.
 const DATA_DISK_BYTES: u64 = 16 << 30;
 
@@ -84,6 +89,13 @@ pub(crate) struct OwnVm {
 impl OwnVm {
     fn touch(&self) {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    async fn put_down(&self, id: &ContainerId) {
+        if let Err(error) = self.vm.stop().await {
+            tracing::warn!(container_id = id.short(), %error, "the container's VM went down with trouble");
+        }
+        self.vm.detach().await;
     }
 
     fn unused_for(&self) -> Duration {
@@ -255,9 +267,29 @@ impl Shared {
 
     /// The container is removed: its VM goes with everything in it.
     pub(crate) async fn remove_own_vm(self: &Arc<Self>, record: &Record) {
+        // Made anew where it is off, for what it left.
         let Some(own) = self.own_vm(record) else { return };
-        remove(&own.vm, &self.own_vms.run_dir(&record.id), &self.own_vms.data_disk(&record.id)).await;
         self.own_vms.live().remove(&record.id);
+        remove(&own.vm, &self.own_vms.run_dir(&record.id), &self.own_vms.data_disk(&record.id)).await;
+    }
+}
+
+impl Engine {
+    /// Stops the containers that have VMs of their own, and these VMs. They stay so until somebody starts them.
+    pub async fn stop_own_vms(&self) {
+        let shared = self.shared();
+        let owned: Vec<_> = shared.own_vms.live().keys().cloned().collect();
+        for id in owned {
+            let options = StopOptions { timeout_s: Some(STOP_TIMEOUT_S), signal: None };
+            match self.stop(id.as_str(), options).await {
+                Ok(()) | Err(Error::NotModified(..) | Error::NoSuchContainer(_)) => {}
+                Err(error) => tracing::warn!(container_id = id.short(), %error, "not stopped"),
+            }
+            let own = shared.own_vms.live().remove(&id);
+            if let Some(own) = own {
+                own.put_down(&id).await;
+            }
+        }
     }
 }
 
@@ -278,11 +310,7 @@ async fn tend(shared: Arc<Shared>, id: ContainerId, own: Arc<OwnVm>) {
             }
             live.remove(&id);
         }
-        if let Err(error) = own.vm.stop().await {
-            tracing::warn!(container_id = id.short(), %error, "the container's VM went down with trouble");
-        }
-        own.vm.detach().await;
-        return;
+        return own.put_down(&id).await;
     }
 }
 

@@ -171,9 +171,13 @@ impl Task {
         }
     }
 
-    pub(super) async fn vm_down(&mut self, reason: String) {
+    pub(super) async fn vm_down(&mut self, reason: &str, seen: Instant) {
+        // It has been started since, in a VM that was booted for it.
+        if self.settled.is_some_and(|settled| settled > seen) {
+            return;
+        }
         if self.record.state.run().is_some() {
-            self.lost(&reason).await;
+            self.lost(reason).await;
         }
         self.preparation = None;
     }

@@ -1,0 +1,155 @@
+//! `--runtime vm`: a container in a VM of its own does what every container does, and its VM is its alone.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use coracle_e2e::{Host, eventually, free_port};
+use serde_json::json;
+
+const HELLO: &str = "coracle/hello";
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+async fn ok(host: &Host, arguments: &str) -> String {
+    host.docker(arguments).ok().await.trim().to_owned()
+}
+
+async fn refused(host: &Host, arguments: &str) -> String {
+    let run = host.docker(arguments).finish().await;
+    assert_ne!(run.code, 0, "{arguments}: {}", run.stdout);
+    run.stderr
+}
+
+#[tokio::test]
+async fn a_container_has_a_kernel_of_its_own() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("note"), "from the host").unwrap();
+    let host = Host::with(&json!({ "file_sharing": [home.path()] })).await;
+
+    // The first boots, later ones are copies of a saved guest; each is one of a kind.
+    let mut boot_ids = vec![ok(&host, &format!("run --rm {HELLO} cat {BOOT_ID}")).await];
+    boot_ids.push(ok(&host, &format!("run --rm --runtime vm {HELLO} cat {BOOT_ID}")).await);
+    let saved = host.home().join("run/saved");
+    eventually("a guest is saved", Duration::from_secs(60), || {
+        let whole = std::fs::read_dir(&saved).unwrap().flatten().any(|e| e.path().extension().is_none());
+        async move { whole.then_some(()) }
+    })
+    .await;
+    for _ in 0..2 {
+        boot_ids.push(ok(&host, &format!("run --rm --runtime vm {HELLO} cat {BOOT_ID}")).await);
+    }
+    boot_ids.sort();
+    boot_ids.dedup();
+    assert_eq!(boot_ids.len(), 4);
+
+    // What works for a container works.
+    let port = free_port();
+    let published = format!("-p 127.0.0.1:{port}:80");
+    let script = "while true; do echo hello | nc -l -p 80; done & echo started; exec sleep 1000";
+    let run = ["run", "-d", "--runtime", "vm", "--name", "own", "--memory", "64m"]
+        .into_iter()
+        .chain(published.split(' '))
+        .chain([HELLO, "sh", "-c", script]);
+    host.docker_args(run).ok().await;
+    assert_eq!(ok(&host, "inspect -f {{.HostConfig.Runtime}}/{{.State.Running}} own").await, "vm/true");
+    assert_eq!(ok(&host, "ps --format {{.Names}}").await, "own");
+    eventually("it has logged", Duration::from_secs(10), || {
+        let logs = host.docker("logs own");
+        async move { (logs.ok().await.trim() == "started").then_some(()) }
+    })
+    .await;
+    assert_eq!(ok(&host, "exec own cat /proc/1/comm").await, "sh");
+    assert!(ok(&host, "top own").await.contains("sleep 1000"));
+    assert!(ok(&host, "stats --no-stream --format {{.MemUsage}} own").await.contains("/ 64MiB"));
+    assert!(ok(&host, "exec own cat /etc/resolv.conf").await.contains("nameserver"));
+    host.docker_args(["exec", "own", "sh", "-c", "echo kept > /kept"]).ok().await;
+    let kept = host.home().join("kept");
+    ok(&host, &format!("cp own:/kept {}", kept.display())).await;
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "kept\n");
+    ok(&host, &format!("cp {} own:/back", kept.display())).await;
+    assert!(ok(&host, "diff own").await.contains("A /back"));
+    ok(&host, "pause own").await;
+    ok(&host, "unpause own").await;
+
+    // It outlives coracled, in the same boot.
+    let before = ok(&host, &format!("exec own cat {BOOT_ID}")).await;
+    let mut host = host;
+    host.kill_daemon().await;
+    host.start_daemon().await;
+    let again = eventually("the container is found again", Duration::from_secs(20), || {
+        let exec = host.docker(&format!("exec own cat {BOOT_ID}"));
+        async move { Some(exec.finish().await).filter(|run| run.code == 0).map(|run| run.stdout) }
+    })
+    .await;
+    assert_eq!(again.trim(), before);
+
+    // Its files outlive its VM.
+    ok(&host, "stop -t 1 own").await;
+    ok(&host, "start own").await;
+    assert_eq!(ok(&host, "exec own cat /kept").await, "kept");
+    ok(&host, "rm -f own").await;
+    eventually("nothing of it is left", Duration::from_secs(10), || {
+        let left = host.processes("run/own").len();
+        let files = std::fs::read_dir(host.home().join("disks/own")).unwrap().count();
+        async move { (left + files == 0).then_some(()) }
+    })
+    .await;
+
+    // A folder of the host, read and written.
+    let mount = format!("{}:/host", home.path().display());
+    let script = "cat /host/note && echo from the guest > /host/answer";
+    let run = ["run", "--rm", "--runtime", "vm", "-v", &mount, HELLO, "sh", "-c", script];
+    assert_eq!(host.docker_args(run).ok().await.trim(), "from the host");
+    assert_eq!(std::fs::read_to_string(home.path().join("answer")).unwrap(), "from the guest\n");
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn a_crash_of_its_kernel_is_its_own_alone() {
+    let host = Host::start().await;
+    ok(&host, &format!("run -d --name other --runtime vm {HELLO} sleep 1000")).await;
+    ok(&host, &format!("run -d --name crash --privileged --runtime vm {HELLO} sleep 1000")).await;
+    let before = ok(&host, &format!("exec other cat {BOOT_ID}")).await;
+    host.docker_args(["exec", "-d", "crash", "sh", "-c", "echo c > /proc/sysrq-trigger"]).ok().await;
+    let state = eventually("the crash is noticed", Duration::from_secs(20), || {
+        let inspect = host.docker("inspect -f {{.State.Status}}:{{.State.ExitCode}}:{{.State.Error}} crash");
+        async move { Some(inspect.ok().await).filter(|state| state.starts_with("exited")) }
+    })
+    .await;
+    assert!(state.starts_with("exited:137:") && state.contains("Kernel panic"), "{state}");
+    assert_eq!(ok(&host, &format!("exec other cat {BOOT_ID}")).await, before);
+
+    // It starts again, with its files.
+    ok(&host, "start crash").await;
+    assert_eq!(ok(&host, "inspect -f {{.State.Running}} crash").await, "true");
+
+    // A restart policy takes the crash for what it is: an end.
+    let again = format!("run -d --name again --restart always --privileged --runtime vm {HELLO} sleep 1000");
+    ok(&host, &again).await;
+    host.docker_args(["exec", "-d", "again", "sh", "-c", "echo c > /proc/sysrq-trigger"]).ok().await;
+    eventually("it is started again", Duration::from_secs(30), || {
+        let inspect = host.docker("inspect -f {{.State.Running}}:{{.RestartCount}} again");
+        async move { (inspect.ok().await.trim() == "true:1").then_some(()) }
+    })
+    .await;
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn what_would_reach_out_of_its_vm_is_refused() {
+    let host = Host::start().await;
+    ok(&host, "network create together").await;
+    for (options, word) in [
+        ("-v named:/data", "the volume named"),
+        ("--network together", "the network together"),
+        ("--network container:other", "share namespaces"),
+        ("--pid container:other", "share namespaces"),
+    ] {
+        let said = refused(&host, &format!("create --runtime vm {options} {HELLO}")).await;
+        assert!(said.contains("a VM of its own") && said.contains(word), "{options}: {said}");
+    }
+    ok(&host, &format!("create --name lonely --runtime vm {HELLO}")).await;
+    let said = refused(&host, "network connect together lonely").await;
+    assert!(said.contains("cannot join the network together"), "{said}");
+    host.finish().await;
+}
