@@ -8,8 +8,9 @@ use hyper::Method;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    FilesQuery, ImageDiff, ImageFile, ImageFiles, ImageLayers, browse::percent_encoded,
-    CallError, Doctor, Endpoint, Fsck, Report, StartServiceError, VmStatus,
+    CallError, Doctor, Endpoint, FilesQuery, Fsck, ImageDiff, ImageFile, ImageFiles, ImageLayers, Report,
+    StartServiceError, VmStatus,
+    browse::percent_encoded,
     http::{self, Lines},
     service::{self, ServiceLaunch},
 };
