@@ -102,6 +102,7 @@ impl Folder {
             layer_disk: disk("layers.raw"),
             data_disk: disk("data.raw"),
             memory_mib: 512,
+            memory: vmm::Memory::Empty,
             cpus: 2,
             // Bytes travel the same ways under each, and this one works everywhere.
             accelerator: Accelerator::Tcg,

@@ -15,6 +15,8 @@ const KEPT: u32 = 3;
 const TAIL_LINES: usize = 20;
 const TAIL_LINE_CHARS: usize = 400;
 const TAIL_BYTES: u64 = 16 << 10;
+/// What a Linux that gives up says.
+const PANIC: &str = "Kernel panic";
 
 /// Before a boot: every boot begins a new log.
 pub(crate) fn begin(log: &Path) -> io::Result<()> {
@@ -59,7 +61,10 @@ pub(crate) fn tail(log: &Path) -> Vec<String> {
 fn last_lines(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     let lines: Vec<String> = text.lines().map(clean).filter(|line| !line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(TAIL_LINES)..].to_vec()
+    let (before, tail) = lines.split_at(lines.len().saturating_sub(TAIL_LINES));
+    // Its report is longer than a tail, and says why in its first line.
+    let panic = before.iter().rfind(|line| line.contains(PANIC));
+    panic.into_iter().chain(tail).cloned().collect()
 }
 
 /// Drops escape sequences (ECMA-48 CSI) and other control characters.
@@ -114,6 +119,8 @@ mod tests {
         assert_eq!(lines[19].len(), TAIL_LINE_CHARS);
         assert_eq!(last_lines(b"\x1b[2J\x1b[1;1Hbooting\r\n"), ["booting"]);
         assert!(last_lines(b"").is_empty());
+        let panic = format!("Kernel panic - not syncing: x\n{}", "trace\n".repeat(30));
+        assert_eq!(last_lines(panic.as_bytes())[0], "Kernel panic - not syncing: x");
     }
 
     #[test]
