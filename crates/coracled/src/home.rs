@@ -36,6 +36,11 @@ impl Home {
         self.0.join("run")
     }
 
+    /// Between QEMU and us: the network card of published ports.
+    pub(crate) fn card(&self) -> PathBuf {
+        self.run().join("card.sock")
+    }
+
     pub(crate) fn log(&self) -> PathBuf {
         self.0.join("log")
     }

@@ -52,7 +52,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             file_sharing: settings.file_sharing(),
             own_vms,
             publish_on: settings.publish_on,
-            card: Some(home.run().join("card.sock")),
+            card: Some(home.card()),
         },
         images.clone(),
         Arc::new(vm.clone()),
@@ -82,6 +82,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
     tracing::info!("coracled lets go of containers and VM, which run on");
     engine.shutdown().await;
+    // Where there is none it was never made.
+    let _ = std::fs::remove_file(home.card());
     tracing::debug!("the engine is closed");
     drop(live);
     images.close().await;
