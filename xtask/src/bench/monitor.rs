@@ -67,8 +67,9 @@ impl<R: BufRead, W: Write> Monitor<R, W> {
 
     /// One command of QMP; what it returns.
     pub(super) fn run(&mut self, command: &str, arguments: Value) -> Result<Value> {
-        let line = json!({ "execute": command, "arguments": arguments }).to_string() + "\n";
-        self.output.write_all(line.as_bytes())?;
+        let mut request = json!({ "execute": command });
+        request["arguments"] = arguments;
+        self.output.write_all((request.to_string() + "\n").as_bytes())?;
         loop {
             let mut line = String::new();
             if self.input.read_line(&mut line)? == 0 {
