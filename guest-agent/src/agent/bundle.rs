@@ -15,7 +15,7 @@ use oci_spec::runtime::{LinuxNamespaceType, MountBuilder, Process, RootBuilder, 
 
 use crate::agent::failure::Failure;
 use crate::agent::user::{self, User, open_beneath};
-use crate::agent::{devices, filter, join, volumes};
+use crate::agent::{devices, filter, isolation, join, volumes};
 use crate::paths;
 
 /// What the shim must know about a completed spec.
@@ -185,6 +185,8 @@ pub(crate) fn write(
     if completed.own_network {
         put_network_sysctls_aside(&mut spec, &dir)?;
     }
+    let profile = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+    isolation::profile::note(profile, &dir).map_err(io)?;
     let confined = confine(&mut spec, &dir)?;
     fs::write(dir.join("config.json"), serde_json::to_vec(&spec).map_err(|e| bad("runtime spec", e))?)
         .map_err(io)?;

@@ -16,6 +16,7 @@ mod failure;
 mod filter;
 mod guest;
 mod hello;
+mod isolation;
 mod join;
 mod late;
 mod layers;

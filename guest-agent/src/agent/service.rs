@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::agent::guest::{self, Guest};
-use crate::agent::{archive, disks, resources, shares, stats, top};
+use crate::agent::{archive, disks, isolation, resources, shares, stats, top};
 
 /// The service over one [`Guest`].
 pub(crate) struct Service {
@@ -136,6 +136,16 @@ impl Agent for Service {
         let (state, _) = self.guest.table.running(&key)?;
         let listed = guest::blocking(move || Ok(top::list(&key.container, state.pid))).await?;
         Ok(Response::new(listed))
+    }
+
+    async fn isolation(&self, request: Request<v1::IsolationRequest>) -> Answer<v1::IsolationReply> {
+        let key = guest::container_key(&request.into_inner().container_id)?;
+        let (state, _) = self.guest.table.running(&key)?;
+        let container = key.container.clone();
+        let found = guest::blocking(move || isolation::of(&container, state.pid)).await;
+        // When it has ended meanwhile, what was read may be nothing or another's.
+        self.guest.table.running(&key)?;
+        Ok(Response::new(found?))
     }
 
     async fn update_resources(

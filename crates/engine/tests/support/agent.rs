@@ -343,6 +343,11 @@ impl Agent for Service {
         Ok(Response::new(Default::default()))
     }
 
+    async fn isolation(&self, _: Request<v1::IsolationRequest>) -> Answer<v1::IsolationReply> {
+        self.0.note("isolation");
+        Ok(Response::new(Default::default()))
+    }
+
     async fn update_resources(
         &self,
         _: Request<v1::UpdateResourcesRequest>,

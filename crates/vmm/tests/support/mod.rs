@@ -75,6 +75,7 @@ impl v1::agent_server::Agent for Service {
         prepare_container: PrepareContainerRequest -> PrepareContainerReply,
         stats: StatsRequest -> StatsReply,
         top: TopRequest -> TopReply,
+        isolation: IsolationRequest -> IsolationReply,
         update_resources: UpdateResourcesRequest -> UpdateResourcesReply,
         changes: ChangesRequest -> ChangesReply,
         disk_usage: DiskUsageRequest -> DiskUsageReply,
@@ -127,11 +128,11 @@ pub(crate) async fn serve(guest: Arc<dyn Transport>, hello: v1::Hello) -> Guest 
                 // A guest that hangs up.
                 Some(stream_open::Kind::Logs(_)) => continue,
                 _ => v1::StreamOpened {
-                    stat: None,
                     error: Some(v1::ErrorDetail {
                         code: v1::error_detail::Code::NotRunning.into(),
                         message: "it does not run".into(),
                     }),
+                    ..v1::StreamOpened::default()
                 },
             };
             write_frame(&mut stream, &opened).await.unwrap();

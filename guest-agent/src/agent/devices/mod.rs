@@ -23,6 +23,8 @@ use crate::agent::failure::Failure;
 
 /// Name of the program in the folder of a container.
 pub(crate) const PROGRAM: &str = "devices.bpf";
+/// Name of the rules behind it, for those who ask.
+pub(crate) const RULES: &str = "devices.json";
 
 /// What runc leaves out of a privileged container: made anew in each.
 const NEVER: [&str; 6] = ["console", "fd", "mqueue", "ptmx", "pts", "shm"];
@@ -183,6 +185,8 @@ pub(crate) fn complete(
     }
     let mut all = linux.resources().as_ref().and_then(|r| r.devices().clone()).unwrap_or_default();
     all.extend(rules);
+    let noted = serde_json::to_vec(&all).map_err(|error| Failure::internal("devices", error))?;
+    fs::write(dir.join(RULES), noted).map_err(internal)?;
     match program::of(&all) {
         Some(program) => fs::write(dir.join(PROGRAM), program).map_err(internal),
         None => match fs::remove_file(dir.join(PROGRAM)) {
