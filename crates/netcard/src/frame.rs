@@ -111,3 +111,57 @@ fn pseudo_header_sum(packet: &[u8], tcp_at: usize) -> u16 {
     }
     u16::try_from(sum).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame whose packet is TCP with these options and so many bytes.
+    fn frame(flags: u8, options: &[u8], bytes: usize) -> Vec<u8> {
+        let mut frame = vec![0; HEAD + 40 + options.len() + bytes];
+        frame[HEAD - 2..HEAD].copy_from_slice(&ETHERTYPE_IPV4);
+        let packet = &mut frame[HEAD..];
+        packet[0] = 0x45;
+        packet[9] = TCP;
+        packet[12..20].copy_from_slice(&[172, 17, 0, 1, 172, 17, 0, 2]);
+        packet[32] = u8::try_from(5 + options.len() / 4).unwrap() << 4;
+        packet[33] = flags;
+        packet[40..40 + options.len()].copy_from_slice(options);
+        frame
+    }
+
+    #[test]
+    fn only_a_syn_announces_long_segments() {
+        let announced = [1, 2, 4, 5, 180, 0, 0, 0];
+        for (flags, options, expected) in [
+            (SYN, &announced[..], &[1, 2, 4, 125, 0, 0, 0, 0][..]),
+            (16, &announced[..], &announced[..]),
+            // Hostile lengths.
+            (SYN, &[3, 0, 2, 4][..], &[3, 0, 2, 4][..]),
+            (SYN, &[1, 1, 2, 4][..], &[1, 1, 2, 4][..]),
+            (SYN, &[3, 255, 2, 4][..], &[3, 255, 2, 4][..]),
+        ] {
+            let mut frame = frame(flags, options, 0);
+            announce_long_segments(&mut frame);
+            assert_eq!(&frame[HEAD + 40..], expected, "{flags} {options:?}");
+        }
+        for length in 0..HEAD + 40 {
+            announce_long_segments(&mut frame(SYN, &[], 0)[..length]);
+        }
+    }
+
+    #[test]
+    fn heads_say_where_to_and_what_is_to_be_cut() {
+        let mut short = frame(16, &[], 1_460);
+        seal(&mut short, 0x0102_0304);
+        assert_eq!(short[..VIRTIO], [DATA_VALID, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+        assert_eq!(short[VIRTIO..HEAD], [0x52, 0x54, 0, 0x63, 0x61, 0x72, 2, 0, 1, 2, 3, 4, 8, 0]);
+        let mut long = frame(16, &[], 1_461);
+        seal(&mut long, 7);
+        assert_eq!(long[..VIRTIO], [NEEDS_CHECKSUM, SEGMENTED, 54, 0, 180, 5, 34, 0, 16, 0, 1, 0]);
+        // 172.17.0.1 + 172.17.0.2 + 6 + 1,481, as words.
+        assert_eq!(long[HEAD + 36..HEAD + 38], [0x5d, 0xf5]);
+        assert_eq!(destination(packet(&long).unwrap()), Some(Ipv4Addr::new(172, 17, 0, 2)));
+        assert_eq!(packet(&long[..HEAD - 1]), None);
+    }
+}
