@@ -1,5 +1,7 @@
 //! Accounts, tokens, patience, mirrors and proxies, against servers of a few lines that say what they were asked.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::collections::HashMap;

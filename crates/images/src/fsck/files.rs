@@ -101,7 +101,7 @@ fn partials(content: &Content, issues: &mut Vec<Issue>) -> Result<(), StorageErr
                 let remedy = if stale { "repair removes it" } else { "the next pull goes on with it" };
                 let finding = Finding::new(Kind::Partial, digest, detail, remedy);
                 let finding = if stale { finding } else { finding.note() };
-                issues.push((finding, stale.then(|| Fix::RemoveFile(path))));
+                issues.push((finding, stale.then_some(Fix::RemoveFile(path))));
             }
             _ if age > TEMPORARY_KEPT => issues.push(stray(&path)),
             // Something is being written.

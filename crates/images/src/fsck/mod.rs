@@ -164,6 +164,7 @@ enum Fix {
 type Issue = (Finding, Option<Fix>);
 
 impl Finding {
+    #[allow(clippy::needless_pass_by_value, reason = "a digest as well as a path's temporary form")]
     fn new(kind: Kind, subject: impl ToString, detail: impl Into<String>, remedy: &'static str) -> Self {
         let (subject, detail) = (subject.to_string(), detail.into());
         Self { kind, level: Level::Problem, subject, detail, remedy, outcome: Outcome::Found }

@@ -153,5 +153,6 @@ pub(crate) async fn erase(folder: Option<&Path>, registry: &str) -> Result<(), K
     if config.remove(server) { config.write() } else { Ok(()) }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;
