@@ -143,6 +143,23 @@ impl Client {
         self.call(method, path, FSCK).await
     }
 
+    /// Asks a registry whether it takes this account, and keeps it if so. `server` is what docker's client calls
+    /// it: a host, an address, nothing for Docker Hub.
+    pub async fn login(&self, server: &str, user: &str, password: &str) -> Result<(), CallError> {
+        let body = serde_json::json!({ "username": user, "password": password, "serveraddress": server });
+        self.tell("/coracle/login", &body).await
+    }
+
+    /// Forgets the account at a registry.
+    pub async fn logout(&self, server: &str) -> Result<(), CallError> {
+        self.tell("/coracle/logout", &serde_json::json!({ "serveraddress": server })).await
+    }
+
+    async fn tell(&self, path: &str, body: &serde_json::Value) -> Result<(), CallError> {
+        let body = body.to_string().into();
+        http::send_body(&self.endpoint.socket(), Method::POST, path, body, PROBE).await.map(drop)
+    }
+
     /// Stops coracled and waits for its end; the VM lives on unless `stop_vm`.
     pub async fn shutdown(&self, stop_vm: bool) -> Result<(), CallError> {
         let path = if stop_vm { "/coracle/shutdown?vm=stop" } else { "/coracle/shutdown" };

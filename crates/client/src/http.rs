@@ -5,12 +5,12 @@
 use std::{io, path::Path, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::{
     Method, Request, StatusCode,
     body::Incoming,
     client::conn::http1,
-    header::{HOST, HeaderMap},
+    header::{CONTENT_TYPE, HOST, HeaderMap},
 };
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -41,16 +41,27 @@ pub(crate) async fn send(
     path: &str,
     deadline: Duration,
 ) -> Result<Answer, CallError> {
-    let late = |_| CallError::Deadline { path: path.to_owned(), deadline };
-    tokio::time::timeout(deadline, exchange(socket, method, path)).await.map_err(late)?
+    send_body(socket, method, path, Bytes::new(), deadline).await
 }
 
-async fn exchange(socket: &Path, method: Method, path: &str) -> Result<Answer, CallError> {
+/// As [`send`], with JSON as the request's body.
+pub(crate) async fn send_body(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: Bytes,
+    deadline: Duration,
+) -> Result<Answer, CallError> {
+    let late = |_| CallError::Deadline { path: path.to_owned(), deadline };
+    tokio::time::timeout(deadline, exchange(socket, method, path, body)).await.map_err(late)?
+}
+
+async fn exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<Answer, CallError> {
     let unreachable = |source| CallError::Unreachable { socket: socket.to_owned(), source };
     let broken = |source| CallError::Broken { path: path.to_owned(), source };
 
     let stream = TokioIo::new(connect(socket).await.map_err(unreachable)?);
-    let (mut sender, driver) = http1::handshake::<_, Empty<Bytes>>(stream).await.map_err(broken)?;
+    let (mut sender, driver) = http1::handshake::<_, Full<Bytes>>(stream).await.map_err(broken)?;
     let driver = tokio::spawn(async move {
         if let Err(error) = driver.await {
             tracing::debug!(%error, "connection to coracled ended");
@@ -58,12 +69,11 @@ async fn exchange(socket: &Path, method: Method, path: &str) -> Result<Answer, C
     });
     let connection = Connection(driver.abort_handle());
 
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(HOST, "coracle")
-        .body(Empty::new())
-        .expect("paths are this crate's own and valid");
+    let mut request = Request::builder().method(method).uri(path).header(HOST, "coracle");
+    if !body.is_empty() {
+        request = request.header(CONTENT_TYPE, "application/json");
+    }
+    let request = request.body(Full::new(body)).expect("paths are this crate's own and valid");
     let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
     let answer = Answer { headers: head.headers, path: path.to_owned(), body, connection };
     if head.status.is_success() { Ok(answer) } else { Err(answer.refusal(head.status).await) }

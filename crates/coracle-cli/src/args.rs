@@ -1,8 +1,9 @@
 //! What can be typed.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 /// Coracle: a light VM that runs containers, and shows what isolates what.
@@ -38,6 +39,30 @@ pub(crate) enum Verb {
     Search(Search),
     /// List images, look into them, or check what they have on the disk
     Images(Images),
+    /// Show what an image was made of
+    History(History),
+    /// Give an image a further name
+    Tag {
+        /// The image
+        source: String,
+        /// The name, with a tag unless it is `latest`
+        target: String,
+    },
+    /// Remove images
+    Rmi(Rmi),
+    /// Write images to an archive
+    Save(Save),
+    /// Read images from an archive
+    Load(Load),
+    /// Make an image of a file system in a tar file
+    Import(Import),
+    /// Log in to a registry
+    Login(Login),
+    /// Log out from a registry
+    Logout {
+        /// The registry, unless it is Docker Hub
+        registry: Option<String>,
+    },
     /// Start, stop or look at the virtual machine
     Vm {
         #[command(subcommand)]
@@ -233,6 +258,92 @@ pub(crate) struct Search {
     pub(crate) limit: Option<i32>,
     /// Words, with a registry in front unless it is Docker Hub
     pub(crate) term: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// Cut nothing off
+    #[arg(long)]
+    pub(crate) no_trunc: bool,
+    /// Print ids only
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Sizes with units and times as ages
+    #[arg(
+        short = 'H',
+        long,
+        default_value_t = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        action = ArgAction::Set
+    )]
+    pub(crate) human: bool,
+    /// The image
+    pub(crate) image: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rmi {
+    /// Though containers use it or it has several names
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Keep nameless parents
+    #[arg(long)]
+    pub(crate) no_prune: bool,
+    /// The images
+    #[arg(required = true)]
+    pub(crate) images: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Save {
+    /// Write to this file instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// The images
+    #[arg(required = true)]
+    pub(crate) images: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    /// Read from this file instead of stdin
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Print no progress
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// Apply an instruction of a Dockerfile to the image
+    #[arg(short, long, value_name = "INSTRUCTION")]
+    pub(crate) change: Vec<String>,
+    /// A comment for the image's history
+    #[arg(short, long)]
+    pub(crate) message: Option<String>,
+    /// The image's platform, such as linux/arm64
+    #[arg(long)]
+    pub(crate) platform: Option<String>,
+    /// A file, an http or https URL, or - for stdin
+    pub(crate) source: String,
+    /// A name for the image
+    pub(crate) reference: Option<String>,
+}
+
+/// There is no flag with the password itself: others could read it in the list of processes.
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// User name; asked for when missing
+    #[arg(short, long)]
+    pub(crate) username: Option<String>,
+    /// Read the password, or a token, from stdin instead of asking for it
+    #[arg(long, requires = "username")]
+    pub(crate) password_stdin: bool,
+    /// The registry, unless it is Docker Hub
+    pub(crate) registry: Option<String>,
 }
 
 #[derive(Debug, Args)]

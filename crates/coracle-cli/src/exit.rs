@@ -20,6 +20,9 @@ impl Exit {
     /// The command does not exist.
     pub(crate) const NOT_FOUND: Self = Self(127);
 
+    /// Ended by Ctrl-C, in a shell's words.
+    pub(crate) const INTERRUPTED: Self = Self(130);
+
     /// A container's exit code.
     pub(crate) fn of(status_code: i64) -> Self {
         Self(u8::try_from(status_code & 0xff).unwrap_or(u8::MAX))

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::Future;
-use std::io::{self, Read as _};
+use std::io;
 use std::pin::Pin;
 
 use bollard::container::LogOutput;
@@ -113,13 +113,25 @@ fn put(to: &mut impl io::Write, bytes: &[u8]) -> io::Result<()> {
     to.flush()
 }
 
-/// Reads stdin on a thread of its own, which a blocking read can keep without keeping the process.
 async fn copy_stdin(mut input: Input, mut see: impl FnMut(&[u8])) -> io::Result<()> {
-    let (sender, mut pieces) = mpsc::channel::<io::Result<Vec<u8>>>(4);
+    let mut read = pieces(io::stdin());
+    while let Some(piece) = read.recv().await {
+        let piece = piece?;
+        see(&piece);
+        input.write_all(&piece).await?;
+        input.flush().await?;
+    }
+    input.shutdown().await
+}
+
+/// Reads on a thread of its own, which a blocking read can keep without keeping the process. The last piece may
+/// be an error.
+pub(crate) fn pieces(mut from: impl io::Read + Send + 'static) -> mpsc::Receiver<io::Result<Vec<u8>>> {
+    let (sender, read) = mpsc::channel(4);
     std::thread::spawn(move || {
-        let mut buffer = vec![0; 16 * 1024];
+        let mut buffer = vec![0; 64 * 1024];
         loop {
-            let piece = match io::stdin().lock().read(&mut buffer) {
+            let piece = match from.read(&mut buffer) {
                 Ok(0) => return,
                 Ok(n) => Ok(buffer[..n].to_vec()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -131,13 +143,7 @@ async fn copy_stdin(mut input: Input, mut see: impl FnMut(&[u8])) -> io::Result<
             }
         }
     });
-    while let Some(piece) = pieces.recv().await {
-        let piece = piece?;
-        see(&piece);
-        input.write_all(&piece).await?;
-        input.flush().await?;
-    }
-    input.shutdown().await
+    read
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::IsTerminal as _;
 
 use bollard::Docker;
-use bollard::models::CreateImageInfo;
+use bollard::models::ProgressDetail;
 use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder};
 use futures::StreamExt as _;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -94,24 +94,26 @@ pub(crate) async fn download(
         match show {
             Show::Nothing => {}
             Show::Json => line(&serde_json::to_string(&message)?)?,
-            Show::Text => bars.show(message),
+            Show::Text => {
+                bars.show(message.id, message.status.unwrap_or_default(), message.progress_detail);
+            }
         }
     }
     Ok(())
 }
 
+/// A bar for each layer, on a terminal.
 #[derive(Default)]
-struct Bars {
+pub(crate) struct Bars {
     all: MultiProgress,
     layers: HashMap<String, ProgressBar>,
 }
 
 impl Bars {
-    fn show(&mut self, message: CreateImageInfo) {
-        let status = message.status.unwrap_or_default();
-        let (current, total) =
-            message.progress_detail.map_or((None, None), |detail| (detail.current, detail.total));
-        let Some(id) = message.id else {
+    /// Shows one of the engine's messages.
+    pub(crate) fn show(&mut self, id: Option<String>, status: String, detail: Option<ProgressDetail>) {
+        let (current, total) = detail.map_or((None, None), |detail| (detail.current, detail.total));
+        let Some(id) = id else {
             // Fails only without a terminal to draw on; then it is a plain line.
             if !std::io::stderr().is_terminal() || self.all.println(&status).is_err() {
                 eprintln!("{status}");

@@ -1,5 +1,7 @@
 //! The verbs, one file per noun.
 
+pub(crate) mod accounts;
+pub(crate) mod archives;
 pub(crate) mod browse;
 pub(crate) mod containers;
 pub(crate) mod context;
@@ -7,6 +9,7 @@ pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod fsck;
 pub(crate) mod images;
+pub(crate) mod names;
 pub(crate) mod push;
 pub(crate) mod run;
 pub(crate) mod search;

@@ -12,10 +12,7 @@ pub(crate) async fn run(push: Push, out: Output) -> Result<Exit, Failure> {
         return Err(Failure::new("cannot push a digest reference"));
     }
     let docker = super::connect().await?.docker()?;
-    let (name, tag) = match push.image.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
-        _ => (push.image.as_str(), None),
-    };
+    let (name, tag) = super::names::split(&push.image);
     let tag = match (tag, push.all_tags) {
         (Some(_), true) => return Err(Failure::new("tag can't be used with --all-tags/-a")),
         (None, true) => None,
