@@ -14,8 +14,7 @@ pub(crate) async fn import(store: &images::Store, archive: &Path, marker: &Path)
     if tokio::fs::read_to_string(marker).await.is_ok_and(|known| known.trim() == digest) {
         return Ok(());
     }
-    let image =
-        store.load_file(archive).await.with_context(|| format!("importing {}", archive.display()))?;
+    let image = store.load_file(archive).await.with_context(|| format!("importing {}", archive.display()))?;
     tracing::info!(image = %image.id, "the bundled image is in");
     tokio::fs::write(marker, digest).await.with_context(|| format!("writing {}", marker.display()))
 }
