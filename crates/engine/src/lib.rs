@@ -48,6 +48,10 @@ mod state;
 mod streams;
 mod task;
 mod time;
+/// What fences a container off.
+pub mod isolation {
+    pub use crate::verbs::isolation::*;
+}
 mod verbs;
 mod volume;
 

@@ -32,6 +32,10 @@ pub trait Machine: Send + Sync {
     async fn ensure_running(&self) -> Result<vmm::Agent, MachineError>;
     /// The agent, if the VM runs.
     fn agent(&self) -> Option<vmm::Agent>;
+    /// The VM's state, where there is one to tell of.
+    fn status(&self) -> Option<vmm::Status> {
+        None
+    }
     /// What is known now, then each change. Ends when nobody runs the VM any more (it may live on).
     fn presence(&self) -> BoxStream<'static, Presence>;
     /// Shows a folder of the host to the guest, and gives the tag that it is mounted by; the same one for a folder that
@@ -61,6 +65,10 @@ impl Machine for vmm::Vm {
 
     fn agent(&self) -> Option<vmm::Agent> {
         self.agent()
+    }
+
+    fn status(&self) -> Option<vmm::Status> {
+        Some(self.status())
     }
 
     async fn share(&self, folder: &Path) -> Result<String, vmm::ShareError> {

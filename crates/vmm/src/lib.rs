@@ -15,6 +15,7 @@
 mod agent;
 mod card;
 mod config;
+mod confinement;
 mod console;
 mod doctor;
 mod error;
@@ -34,6 +35,7 @@ mod vm;
 pub use agent::{Agent, ConnectError, OpenError};
 pub use card::CardError;
 pub use config::{Accelerator, Choice, RestartPolicy, VmConfig};
+pub use confinement::Confinement;
 pub use error::{StartError, StopError};
 pub use hypervisor::{
     AttachError, Hypervisor, Machine, MachineEvent, MachineSpec, Memory, RepairError, SaveError, SpawnError,

@@ -15,6 +15,7 @@ mod fixed;
 mod fsck;
 mod images;
 mod info;
+mod isolation;
 mod lifecycle;
 mod logs;
 mod missing;
@@ -65,6 +66,7 @@ pub(crate) fn router(api: Api) -> Router {
         .merge(volumes::routes())
         .merge(volume_files::routes())
         .merge(coracle::routes())
+        .merge(isolation::routes())
         .merge(browse::routes())
         .merge(fsck::routes())
         .fallback(missing::answer)

@@ -125,6 +125,15 @@ impl OwnVms {
         self.live().get(id).and_then(|own| own.vm.agent())
     }
 
+    /// Memory in MiB and processors of the VM around a container, its own or the main one.
+    pub(crate) fn size_around(&self, record: &Record) -> (u64, u32) {
+        if record.has_own_vm() {
+            let size = size::of(&record.host_config);
+            return (size.memory_mib, size.cpus);
+        }
+        (self.config.like.memory_mib, self.config.like.cpus)
+    }
+
     fn run_dir(&self, id: &ContainerId) -> PathBuf {
         self.config.run_dir.join(id.short())
     }

@@ -69,6 +69,13 @@ pub(super) fn all() -> Vec<String> {
     ALL.iter().map(ToString::to_string).collect()
 }
 
+/// The names of set bits, up to the highest number that a kernel knows.
+pub(crate) fn names(bits: u64, last: u32) -> Vec<String> {
+    let set = (0..=last.min(63)).filter(|number| bits >> number & 1 == 1);
+    let name = |number| ALL.get(number as usize).map_or_else(|| format!("CAP_{number}"), ToString::to_string);
+    set.map(name).collect()
+}
+
 /// The set of an ordinary container.
 pub(super) fn of(add: &[String], drop: &[String]) -> Result<Vec<String>, Invalid> {
     let (add, drop) = (normal("CapAdd", add)?, normal("CapDrop", drop)?);
@@ -109,6 +116,28 @@ fn normal(field: &'static str, names: &[String]) -> Result<Vec<String>, Invalid>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// By number, from `include/uapi/linux/capability.h`.
+    const HEADER: &str = "0 CHOWN 1 DAC_OVERRIDE 2 DAC_READ_SEARCH 3 FOWNER 4 FSETID 5 KILL 6 SETGID 7 SETUID \
+        8 SETPCAP 9 LINUX_IMMUTABLE 10 NET_BIND_SERVICE 11 NET_BROADCAST 12 NET_ADMIN 13 NET_RAW 14 IPC_LOCK \
+        15 IPC_OWNER 16 SYS_MODULE 17 SYS_RAWIO 18 SYS_CHROOT 19 SYS_PTRACE 20 SYS_PACCT 21 SYS_ADMIN 22 SYS_BOOT \
+        23 SYS_NICE 24 SYS_RESOURCE 25 SYS_TIME 26 SYS_TTY_CONFIG 27 MKNOD 28 LEASE 29 AUDIT_WRITE \
+        30 AUDIT_CONTROL 31 SETFCAP 32 MAC_OVERRIDE 33 MAC_ADMIN 34 SYSLOG 35 WAKE_ALARM 36 BLOCK_SUSPEND \
+        37 AUDIT_READ 38 PERFMON 39 BPF 40 CHECKPOINT_RESTORE";
+
+    #[test]
+    fn bits_have_names() {
+        let words: Vec<&str> = HEADER.split_whitespace().collect();
+        assert_eq!(words.len(), 2 * ALL.len());
+        for pair in words.chunks(2) {
+            let number: u32 = pair[0].parse().unwrap();
+            assert_eq!(names(1 << number, 40), [format!("CAP_{}", pair[1])]);
+        }
+        assert_eq!(names(u64::MAX, 40), ALL);
+        assert_eq!(names(u64::MAX, 41).last().map(String::as_str), Some("CAP_41"));
+        assert_eq!(names(u64::MAX, u32::MAX).len(), 64);
+        assert!(names(0, 40).is_empty());
+    }
 
     #[test]
     fn sets() {

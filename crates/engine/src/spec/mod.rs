@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Invalid};
 use crate::record::Record;
 
+pub(crate) use capabilities::names as capability_names;
 pub(crate) use limits::ulimits;
 pub(crate) use logging::{check as check_logging, details as log_details};
 

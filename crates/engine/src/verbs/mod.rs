@@ -6,6 +6,7 @@ mod changes;
 mod commit;
 mod dockerfile;
 mod import;
+pub(crate) mod isolation;
 mod ps;
 mod refusal;
 mod stats;
