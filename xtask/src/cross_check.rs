@@ -14,12 +14,13 @@ const TARGETS: [&str; 2] = ["x86_64-pc-windows-gnu", "aarch64-apple-darwin"];
 
 /// What runs on a user's machine, but for the desktop app: it needs the built front end, and for macOS an Objective-C
 /// compiler.
-const CRATES: [&str; 10] = [
+const CRATES: [&str; 11] = [
     "coracle-types",
     "agent-proto",
     "transport",
     "vmm",
     "images",
+    "netcard",
     "engine",
     "engine-api",
     "coracle-client",
