@@ -12,6 +12,7 @@ use crate::{
     StartServiceError, VmStatus,
     browse::percent_encoded,
     http::{self, Lines},
+    isolation::Isolation,
     service::{self, ServiceLaunch},
 };
 
@@ -134,6 +135,12 @@ impl Client {
         let path = format!("/coracle/images/diff?a={a}&b={b}");
         let answer = http::send(&self.endpoint.socket(), Method::GET, &path, PROBE).await?;
         Ok(ImageDiff { lines: answer.into_lines() })
+    }
+
+    /// What fences a running container off.
+    pub async fn container_isolation(&self, container: &str) -> Result<Isolation, CallError> {
+        let path = format!("/coracle/containers/{}/isolation", percent_encoded(container.as_bytes()));
+        self.call(Method::GET, &path, PROBE).await
     }
 
     /// Checks everything that images have on the disk; `deep` reads every byte of it.

@@ -18,6 +18,7 @@ mod endpoint;
 mod error;
 mod fsck;
 mod http;
+pub mod isolation;
 mod report;
 mod service;
 mod vm;

@@ -27,6 +27,11 @@ pub(crate) enum Verb {
     Logs(Logs),
     /// Run a further command in a running container
     Exec(Exec),
+    /// Show what fences a running container off
+    Isolation {
+        /// Which one
+        container: String,
+    },
     /// Stop containers
     Stop(Stop),
     /// Remove containers

@@ -46,6 +46,7 @@ async fn run(arguments: Arguments) -> Result<Exit, exit::Failure> {
         Verb::Exec(exec) => command::exec::run(exec, out).await,
         Verb::Ps(ps) => command::containers::list(ps, out).await,
         Verb::Logs(logs) => command::containers::logs(logs).await,
+        Verb::Isolation { container } => command::isolation::run(&container, out).await,
         Verb::Stop(stop) => command::containers::stop(stop, out).await,
         Verb::Rm(rm) => command::containers::remove(rm, out).await,
         Verb::Images(Images { action: Some(action), .. }) => match action {
