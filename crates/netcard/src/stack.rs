@@ -74,12 +74,14 @@ impl Stack {
     }
 
     /// A guest takes the card into use.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "nothing plugs cards there"))]
     pub(crate) fn plug(&mut self, link: Box<dyn Link>) {
         self.wire.link = Some(link);
         self.run();
     }
 
     /// The guest stops to use it; where it stood in its queues. `for_good`: it will not go on.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "nothing plugs cards there"))]
     pub(crate) fn unplug(&mut self, for_good: bool) -> Option<[u16; 2]> {
         let positions = self.wire.link.take().map(|link| link.positions());
         if for_good {

@@ -54,8 +54,10 @@ pub(super) fn findings(path: &str, text: &str, machine_paths: &[String]) -> Vec<
     found
 }
 
+/// Bodies of fuzz targets are tests, too: they find by panicking, and are in no program.
 fn is_test(path: &str) -> bool {
     path.ends_with("tests.rs")
+        || path.ends_with("fuzzing.rs")
         || path.starts_with("tests/")
         || path.contains("/tests/")
         || path.contains("/benches/")
