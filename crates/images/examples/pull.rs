@@ -32,7 +32,9 @@ async fn pull(reference: &str, folder: &Path) -> Result<(), Box<dyn std::error::
         }
     });
     let start = Instant::now();
-    let image = store.pull(&reference.parse()?, None, images::Credentials::Anonymous, sender, CancellationToken::new()).await;
+    let image = store
+        .pull(&reference.parse()?, None, images::Credentials::Anonymous, sender, CancellationToken::new())
+        .await;
     let took = start.elapsed();
     printer.await?;
     let image = image?;

@@ -305,7 +305,11 @@ async fn an_image_for_another_platform_is_refused_when_one_is_asked_for() {
     let home = Home::new().await;
     let (sender, _receiver) = mpsc::channel(100);
     let platform = Some("linux/amd64".parse().unwrap());
-    let error = home.store.pull(&reference, platform, Credentials::Anonymous, sender, CancellationToken::new()).await.unwrap_err();
+    let error = home
+        .store
+        .pull(&reference, platform, Credentials::Anonymous, sender, CancellationToken::new())
+        .await
+        .unwrap_err();
     assert!(matches!(error, PullError::PlatformMismatch { .. }), "{error}");
     home.assert_empty().await;
 }
