@@ -4,6 +4,8 @@
 
 use coracle_e2e::{Host, Layer};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 const HELLO: &str = "coracle/hello";
 
@@ -134,4 +136,72 @@ async fn lists_prunes_and_events() {
         assert!(events.lines().any(|event| event.trim_end() == line.trim_end()), "{line}: {events}");
     }
     host.finish().await;
+}
+
+/// The verbs of our own command line, in docker's flags and words.
+#[tokio::test]
+async fn the_command_line_has_dockers_verbs_for_images() {
+    let host = Host::start().await;
+    let before = inspect(&host, HELLO).await;
+    host.coracle(&format!("tag {HELLO} localhost:5000/mine")).ok().await;
+    let steps = host.coracle(&format!("history -q {HELLO}")).ok().await;
+    let id = &before["Id"].as_str().unwrap()["sha256:".len()..][..12];
+    assert!(steps.starts_with(id) && steps.contains("<missing>"), "{steps}");
+
+    let archive = host.home().join("hello.tar");
+    let archive = archive.to_str().unwrap();
+    host.coracle(&format!("save -o {archive} {HELLO} localhost:5000/mine")).ok().await;
+    let refused = host.coracle(&format!("save -o {archive} mine/none:1")).finish().await;
+    assert!(refused.code == 1 && refused.stderr.contains("reference does not exist"), "{refused:?}");
+    let removed = host.coracle(&format!("rmi none {HELLO} localhost:5000/mine")).finish().await;
+    assert!(removed.code == 1 && removed.stderr.contains("No such image: none:latest"), "{removed:?}");
+    assert!(removed.stdout.starts_with(&format!("Untagged: {HELLO}:latest")), "{removed:?}");
+    assert!(removed.stdout.contains(&format!("Deleted: sha256:{id}")), "{removed:?}");
+    assert_eq!(host.coracle("rmi -f none").finish().await.code, 0);
+    assert_eq!(host.coracle("images -q").ok().await, "");
+
+    let bytes = std::fs::read(archive).unwrap();
+    let loaded = host.coracle("load").stdin(bytes).ok().await;
+    assert!(loaded.contains(&format!("Loaded image: {HELLO}:latest")), "{loaded}");
+    assert!(loaded.contains("Loaded image: localhost:5000/mine:latest"), "{loaded}");
+    assert_eq!(inspect(&host, "localhost:5000/mine").await["Id"], before["Id"]);
+    let refused = host.coracle("load").stdin(b"no tar".repeat(1000)).finish().await;
+    assert!(refused.code == 1 && refused.stderr.contains("damaged"), "{refused:?}");
+
+    let root = Layer::files([("etc/hostname", b"x".as_slice(), 0o644)]).tar().to_vec();
+    let changes = ["-c", "CMD [\"a\",\"b\"]", "-c", "ENV A=b", "-m", "by hand"];
+    let import = host.coracle("import - rootfs:1").args(changes);
+    let id = import.stdin(root.clone()).ok().await;
+    let made = inspect(&host, "rootfs:1").await;
+    assert_eq!((&made["Id"], &made["Comment"]), (&id.as_str().into(), &"by hand".into()));
+    assert_eq!((&made["Config"]["Cmd"][1], &made["Config"]["Env"][0]), (&"b".into(), &"A=b".into()));
+
+    let url = served(root).await;
+    let imported = host.coracle(&format!("import {url}root.tar rootfs:2")).finish().await;
+    assert!(imported.stderr.contains(&format!("Downloading from {url}root.tar")), "{imported:?}");
+    assert_eq!(inspect(&host, "rootfs:2").await["Id"], imported.stdout.trim());
+    assert_eq!(inspect(&host, "rootfs:2").await["RootFS"], made["RootFS"]);
+    let refused = host.coracle(&format!("import {url}none.tar")).finish().await;
+    assert!(refused.code == 1 && refused.stderr.contains("404"), "{refused:?}");
+    host.finish().await;
+}
+
+/// An HTTP server with `bytes` at `/root.tar` and nothing elsewhere; its address.
+async fn served(bytes: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 4096];
+            let length = stream.read(&mut request).await.unwrap();
+            let found = request[..length].starts_with(b"GET /root.tar ");
+            let (status, body) =
+                if found { ("200 OK", bytes.as_slice()) } else { ("404 Not Found", &[][..]) };
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream.write_all(body).await.unwrap();
+        }
+    });
+    url
 }

@@ -122,6 +122,47 @@ async fn the_docker_client_logs_in_pulls_and_logs_out() {
     host.finish().await;
 }
 
+/// Our own login is kept by coracled, for every client that sends none.
+#[tokio::test]
+async fn our_own_login_serves_pulls_and_pushes() {
+    let plain = Registry::start().await;
+    image(b"guarded").push(&plain, "team/app:1").await;
+    let passwords = plain.folder().join("htpasswd");
+    std::fs::write(&passwords, format!("me:{SECRET}\n")).unwrap();
+    let auth = format!("auth: {{htpasswd: {{realm: here, path: {}}}}}\n", passwords.display());
+    let registry = guarded(&plain, "127.0.0.1", "", &auth).await;
+    let host = host(&json!({})).await;
+    let address = &registry.address;
+    let (app, copy) = (format!("{address}/team/app:1"), format!("{address}/mine/copy:2"));
+
+    let login = |password: &str| {
+        host.coracle(&format!("login -u me --password-stdin {address}")).stdin(format!("{password}\n"))
+    };
+    let wrong = login("wrong").finish().await;
+    assert!(wrong.code == 1 && wrong.stderr.contains("401 Unauthorized"), "{wrong:?}");
+    assert_eq!(host.coracle(&format!("pull -q {app}")).finish().await.code, 1, "a refused login is not kept");
+    assert_eq!(login("secret").ok().await, "Login Succeeded");
+    host.coracle(&format!("pull -q {app}")).ok().await;
+    host.coracle(&format!("tag {app} {copy}")).ok().await;
+    let pushed = host.coracle(&format!("push {copy}")).finish().await;
+    assert!(pushed.code == 0 && pushed.stderr.contains("2: digest: sha256:"), "{pushed:?}");
+    let there = format!("docker://{}/mine/copy:2", plain.address());
+    Run::new("skopeo").args(["inspect", "--raw", "--tls-verify=false", &there]).ok().await;
+
+    host.coracle(&format!("logout {address}")).ok().await;
+    let refused = host.coracle(&format!("push {copy}")).finish().await;
+    assert!(refused.code == 1 && refused.stderr.contains("no basic auth credentials"), "{refused:?}");
+    for log in std::fs::read_dir(host.home().join("log")).unwrap() {
+        let path = log.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("secret") && !text.contains("bWU6c2VjcmV0"), "{path:?}: {text}");
+    }
+    // Typed in clear, it would be seen by others.
+    let flag = host.coracle(&format!("login -u me -p secret {address}")).finish().await;
+    assert_eq!(flag.code, 2, "{flag:?}");
+    host.finish().await;
+}
+
 async fn openssl(folder: &Path, arguments: &str) {
     let run = Run::new("sh").args(["-c", &format!("cd '{}' && openssl {arguments}", folder.display())]);
     run.ok().await;
