@@ -25,7 +25,7 @@ async fn auth(State(api): State<Api>, headers: HeaderMap, body: Body) -> Answer<
     let sent: AuthConfig = body::json(&headers, body).await?;
     let (server, credentials) = parts(sent);
     let token = ask(&api, &server, &credentials).await?;
-    Ok(Json(succeeded(token.unwrap_or_default())))
+    Ok(Json(succeeded(&token.unwrap_or_default())))
 }
 
 /// As `/auth`; what the registry takes is kept where docker's client keeps it.
@@ -35,7 +35,7 @@ async fn login(State(api): State<Api>, headers: HeaderMap, body: Body) -> Answer
     let token = ask(&api, &server, &credentials).await?;
     let kept = token.map_or(credentials, Credentials::IdentityToken);
     api.engine.images().remember(&server, &kept).await.map_err(not_kept)?;
-    Ok(Json(succeeded(String::new())))
+    Ok(Json(succeeded("")))
 }
 
 async fn logout(State(api): State<Api>, headers: HeaderMap, body: Body) -> Answer<StatusCode> {
@@ -60,7 +60,7 @@ async fn ask(api: &Api, server: &str, credentials: &Credentials) -> Answer<Optio
     })
 }
 
-fn succeeded(token: String) -> Value {
+fn succeeded(token: &str) -> Value {
     json!({ "Status": "Login Succeeded", "IdentityToken": token })
 }
 

@@ -18,9 +18,9 @@ pub(super) fn routes() -> Router<Api> {
 }
 
 async fn named(State(api): State<Api>, Path(rest): Path<String>, request: Request) -> Answer<Response> {
-    let name = match (request.method(), rest.rsplit_once('/')) {
-        (&Method::GET | &Method::HEAD, Some((name, "json"))) => name,
-        _ => return super::missing::answer(request).await,
+    let (&Method::GET | &Method::HEAD, Some((name, "json"))) = (request.method(), rest.rsplit_once('/'))
+    else {
+        return super::missing::answer(request).await;
     };
     // An image's id, which no registry knows.
     if types::Digest::from_hex(name.strip_prefix("sha256:").unwrap_or(name)).is_ok() {
