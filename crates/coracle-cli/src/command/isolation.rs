@@ -1,5 +1,7 @@
 //! `coracle isolation`: what fences a container off, in at most 100 columns.
 
+use std::collections::BTreeMap;
+
 use client::isolation::{
     Capabilities, ControlGroup, Isolation, Namespace, Relation, Runtime, Seccomp, SeccompMode, Users, VmSide,
 };
@@ -93,8 +95,8 @@ fn users(found: &Users) -> String {
 }
 
 fn group(found: &ControlGroup) -> Vec<String> {
-    let of = |limit: Option<String>| limit.map_or("no limit".to_owned(), |limit| format!("of {limit}"));
-    let mut memory = format!("{} {}", size(found.memory_current_bytes), of(found.memory_max_bytes.map(size)));
+    let of = |limit: Option<String>| limit.map_or(", no limit".to_owned(), |limit| format!(" of {limit}"));
+    let mut memory = format!("{}{}", size(found.memory_current_bytes), of(found.memory_max_bytes.map(size)));
     if let Some(high) = found.memory_high_bytes {
         memory.push_str(&format!(", reclaimed beyond {}", size(high)));
     }
@@ -105,7 +107,7 @@ fn group(found: &ControlGroup) -> Vec<String> {
         fact("Control group", &found.path),
         fact("Memory", &memory),
         fact("Processors", &format!("{}, {quota}", found.cpuset)),
-        fact("Processes", &format!("{} {}", found.pids_current, of(found.pids_max.map(|n| n.to_string())))),
+        fact("Processes", &format!("{}{}", found.pids_current, of(found.pids_max.map(|n| n.to_string())))),
     ];
     lines.extend(found.io_max.iter().map(|line| fact("Disk limit", line)));
     lines
@@ -136,7 +138,7 @@ fn more(total: u32, shown: usize) -> Option<String> {
 fn mounts(found: &Isolation) -> Vec<String> {
     let shown: Vec<_> = found.mounts.iter().take(MOST).collect();
     let row = |mount: &&client::isolation::Mount| {
-        vec![cut(&mount.target, 36), cut(&mount.fs_type, 10), cut(&mount.source, 18), cut(&mount.options, 26)]
+        vec![cut(&mount.target, 34), cut(&mount.fs_type, 10), cut(&mount.source, 16), cut(&mount.options, 31)]
     };
     let rows: Vec<_> = shown.iter().map(row).collect();
     let mut parts = vec![table(&["MOUNT", "TYPE", "SOURCE", "OPTIONS"], &rows)];
@@ -179,20 +181,25 @@ fn vm(found: &VmSide) -> Vec<String> {
     let unknown = || "unknown".to_owned();
     let (accelerator, transport) =
         (found.accelerator.clone().unwrap_or_else(unknown), found.transport.clone().unwrap_or_else(unknown));
+    let processors = match found.cpus {
+        1 => "1 processor".to_owned(),
+        more => format!("{more} processors"),
+    };
     let mut lines = vec![fact(
         "VM",
-        &format!(
-            "{} MiB, {} processors, run by {accelerator}, spoken to by {transport}",
-            found.memory_mib, found.cpus
-        ),
+        &format!("{} MiB, {}, run by {accelerator}, spoken to by {transport}", found.memory_mib, processors),
     )];
     let Some(process) = &found.process else {
         lines.extend(found.pid.map(|pid| fact("QEMU", &format!("pid {pid} on this computer"))));
         return lines;
     };
-    let devices: Vec<_> = process.devices.iter().map(|device| device.driver.as_str()).collect();
+    let mut devices: BTreeMap<&str, u32> = BTreeMap::new();
+    for device in &process.devices {
+        *devices.entry(device.driver.as_str()).or_default() += 1;
+    }
+    let devices: Vec<_> = devices.into_iter().map(|(driver, count)| format!("{count} {driver}")).collect();
     lines.extend([
-        fact("VM's devices", &devices.join(" ")),
+        fact("VM's devices", &devices.join(", ")),
         fact(
             "QEMU",
             &format!(
