@@ -245,7 +245,10 @@ async fn many_udp_clients_and_ports_after_a_restart_of_the_vm() {
     let config = serde_json::json!({ "Cmd": ["/usr/bin/perl", "-e", ECHO] });
     let image = Image::new(vec![Layer::program("/usr/bin/perl").await], config);
     let image = image.push(&registry, "echo:1").await;
-    host.docker(&format!("run -d --name echo --restart always -p 127.0.0.1::53/udp {image}")).ok().await;
+    // One that nobody chose would be another after the restart, as with Docker.
+    let port = coracle_e2e::free_port();
+    let run = format!("run -d --name echo --restart always -p 127.0.0.1:{port}:53/udp {image}");
+    host.docker(&run).ok().await;
     let host_ref = &host;
     let listens = async |lines: usize| {
         eventually("the server listens", Duration::from_secs(30), || async move {

@@ -58,7 +58,7 @@ async fn a_container_has_a_kernel_of_its_own() {
         async move { (logs.ok().await.trim() == "started").then_some(()) }
     })
     .await;
-    assert_eq!(ok(&host, "exec own cat /proc/1/comm").await, "sh");
+    assert_eq!(ok(&host, "exec own cat /proc/1/comm").await, "sleep");
     assert!(ok(&host, "top own").await.contains("sleep 1000"));
     assert!(ok(&host, "stats --no-stream --format {{.MemUsage}} own").await.contains("/ 64MiB"));
     assert!(ok(&host, "exec own cat /etc/resolv.conf").await.contains("nameserver"));
@@ -104,13 +104,19 @@ async fn a_container_has_a_kernel_of_its_own() {
     host.finish().await;
 }
 
+/// Crashes the kernel that a container runs on. The client may hear of it before it hears that this has begun.
+async fn crash(host: &Host, container: &str) {
+    let crash = "sleep 0.2; echo c > /proc/sysrq-trigger";
+    drop(host.docker_args(["exec", "-d", container, "sh", "-c", crash]).finish().await);
+}
+
 #[tokio::test]
 async fn a_crash_of_its_kernel_is_its_own_alone() {
     let host = Host::start().await;
     ok(&host, &format!("run -d --name other --runtime vm {HELLO} sleep 1000")).await;
     ok(&host, &format!("run -d --name crash --privileged --runtime vm {HELLO} sleep 1000")).await;
     let before = ok(&host, &format!("exec other cat {BOOT_ID}")).await;
-    host.docker_args(["exec", "-d", "crash", "sh", "-c", "echo c > /proc/sysrq-trigger"]).ok().await;
+    crash(&host, "crash").await;
     let state = eventually("the crash is noticed", Duration::from_secs(20), || {
         let inspect = host.docker("inspect -f {{.State.Status}}:{{.State.ExitCode}}:{{.State.Error}} crash");
         async move { Some(inspect.ok().await).filter(|state| state.starts_with("exited")) }
@@ -126,7 +132,7 @@ async fn a_crash_of_its_kernel_is_its_own_alone() {
     // A restart policy takes the crash for what it is: an end.
     let again = format!("run -d --name again --restart always --privileged --runtime vm {HELLO} sleep 1000");
     ok(&host, &again).await;
-    host.docker_args(["exec", "-d", "again", "sh", "-c", "echo c > /proc/sysrq-trigger"]).ok().await;
+    crash(&host, "again").await;
     eventually("it is started again", Duration::from_secs(30), || {
         let inspect = host.docker("inspect -f {{.State.Running}}:{{.RestartCount}} again");
         async move { (inspect.ok().await.trim() == "true:1").then_some(()) }
