@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use agent_proto::v1;
 use agent_proto::v1::agent_server::Agent;
+use agent_proto::v1::error_detail::Code;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use crate::agent::failure::Failure;
 use crate::agent::guest::{self, Guest};
 use crate::agent::{archive, disks, isolation, resources, shares, stats, top};
 
@@ -143,8 +145,11 @@ impl Agent for Service {
         let (state, _) = self.guest.table.running(&key)?;
         let container = key.container.clone();
         let found = guest::blocking(move || isolation::of(&container, state.pid)).await;
-        // When it has ended meanwhile, what was read may be nothing or another's.
-        self.guest.table.running(&key)?;
+        // When that run has ended meanwhile, what was read may be nothing or another's.
+        let (now, _) = self.guest.table.running(&key)?;
+        if (now.pid, now.at_unix_ns) != (state.pid, state.at_unix_ns) {
+            return Err(Failure::new(Code::NotRunning, "it was started again meanwhile").into());
+        }
         Ok(Response::new(found?))
     }
 
