@@ -14,6 +14,7 @@ mod images;
 mod load;
 mod memory;
 mod monitor;
+mod own_vm;
 mod ports;
 mod processes;
 mod pull;
@@ -71,6 +72,8 @@ enum What {
     PeakMemory,
     #[value(name = "images-500")]
     Images500,
+    VmStart,
+    VmMemory,
     /// Takes minutes: measured only when it is named
     PullDockerd,
 }
@@ -176,6 +179,11 @@ fn measure(tree: &Tree, host: &Host, options: &Options) -> Result<Vec<Row>> {
         let [requests, bytes] = ports::rows(tree, host, rounds)?;
         rows.extend(options.wants(What::PortRequests).then_some(requests));
         rows.extend(options.wants(What::PortBytes).then_some(bytes));
+    }
+    if options.wants(What::VmStart) || options.wants(What::VmMemory) {
+        let [start, memory] = own_vm::rows(host, rounds)?;
+        rows.extend(options.wants(What::VmStart).then_some(start));
+        rows.extend(options.wants(What::VmMemory).then_some(memory));
     }
     rows.extend(guest);
     if options.wants(What::AgentSize) {
