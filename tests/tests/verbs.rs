@@ -212,7 +212,7 @@ async fn attach_wait_kill_ls_port_rename_rm_and_stop() {
         host.docker("start now").ok().await;
     }
     let odd = host.docker("kill -s ODD now").finish().await;
-    assert!(odd.stderr.contains("Invalid signal: ODD"), "{odd:?}");
+    assert!(odd.stderr.contains("invalid signal: ODD"), "{odd:?}");
 
     // Its own patience and signal, without a word at the stop.
     let script = "trap 'echo heard' USR2; trap '' TERM; while true; do sleep 0.1; done";
