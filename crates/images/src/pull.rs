@@ -96,8 +96,13 @@ async fn complete(
         fetch(works, jobs, request, (&layers, &lacking), reporter, cancel).await?;
     }
     let image = {
-        let (works, new) = (Arc::clone(works), new);
-        blocking(move || works.commit(new)).await?
+        let works = Arc::clone(works);
+        blocking(move || {
+            // Of layers that came as other blobs of the same tar.
+            works.forget_beginnings(layers.iter().map(|order| order.digest));
+            works.commit(new)
+        })
+        .await?
     };
     reporter.end(&digest, &request.name, known).await;
     let malformed =

@@ -177,9 +177,20 @@ impl Works {
         self.content.holds(&layer.digest, layer.blob_bytes)
     }
 
+    /// Nobody comes back for the beginnings of these blobs: what they hold is here.
+    pub(crate) fn forget_beginnings(&self, blobs: impl Iterator<Item = Digest>) {
+        for digest in blobs {
+            if let Err(error) = self.content.remove_partial(&digest) {
+                tracing::warn!(%error, "the beginning of a blob stays for some days");
+            }
+        }
+    }
+
     /// Makes an image exist. All its layers must be pinned and in the catalog.
     pub(crate) fn commit(&self, new: NewImage) -> Result<Option<Image>, StorageError> {
         let _turn = self.turn();
+        // An uncompressed blob is named as its tar.
+        self.forget_beginnings(new.record.diff_ids.iter().copied());
         self.content.put(&[
             (new.record.manifest, new.manifest.as_slice()),
             (new.id, new.record.config_json.as_bytes()),
