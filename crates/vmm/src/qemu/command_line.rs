@@ -23,9 +23,9 @@ pub(super) const CARD_BUS: &str = "cardport";
 /// The serial transport's port, found by its name in the guest.
 const MUX_PORT: &str = "coracle.mux";
 
-/// What a copy's translated code may take. There are many copies, and most of what they translate is run once; less
-/// makes their start slower (docs/measuring.md).
-const COPYS_CODE_MIB: u32 = 22;
+/// What a copy's translated code may take, of QEMU's 1,024. What it translates to start a container is some 60 MiB; a
+/// limit below that saves memory, but then code is thrown away and translated again and again (docs/measuring.md).
+const COPYS_CODE_MIB: u32 = 256;
 
 /// Parts of a q35 that no guest of ours uses; each costs the kernel time to probe.
 const OMITTED: &str = "usb=off,sata=off,smbus=off,vmport=off,graphics=off";
