@@ -56,7 +56,7 @@ const fn package(name: &'static str, purpose: Purpose, probe: Probe) -> Package 
 }
 
 /// All of them but QEMU, which has a minimum version.
-pub(crate) const PACKAGES: [Package; 30] = [
+pub(crate) const PACKAGES: [Package; 31] = [
     // Linking, and the C libraries of the host's crates and the guest's agent.
     package("gcc", Purpose::Run, Probe::Program("gcc")),
     package("libc6-dev", Purpose::Run, Probe::File("/usr/include/stdio.h")),
@@ -87,6 +87,8 @@ pub(crate) const PACKAGES: [Package; 30] = [
     package("skopeo", Purpose::Test, Probe::Program("skopeo")),
     // Another reader and writer of images.
     package("podman", Purpose::Test, Probe::Program("podman")),
+    // One of the compressions that archives of images come in.
+    package("bzip2", Purpose::Test, Probe::Program("bzip2")),
     package("git", Purpose::Test, Probe::Program("git")),
     // A real Debian root for an image, and a foreign reader of what the layer writer writes.
     package("mmdebstrap", Purpose::Test, Probe::Program("mmdebstrap")),
