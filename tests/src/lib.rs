@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod command;
+mod debian;
 pub mod desktop;
 mod host;
 mod image;
@@ -17,6 +18,7 @@ mod registry;
 pub mod truth;
 
 pub use command::{Finished, Run, eventually, free_port};
+pub use debian::debian_root;
 pub use host::{Host, assets_are_built, build_folder};
 pub use image::{Image, Layer};
 pub use process::{Process, processes_naming};

@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use client::{Client, FileType, FilesQuery, VmStatus};
-use coracle_e2e::{Host, Image, Layer, Registry, Run};
+use coracle_e2e::{Host, Image, Layer, Registry};
 use serde_json::json;
 use types::Digest;
 
@@ -26,25 +26,6 @@ struct Stat {
     target: Path,
     device: (u64, u64),
     xattrs: Vec<String>,
-}
-
-async fn debian() -> Vec<u8> {
-    let folder = coracle_e2e::build_folder().join("test-images");
-    std::fs::create_dir_all(&folder).unwrap();
-    let archive = folder.join("debian-minbase.tar");
-    if !archive.exists() {
-        let made = folder.join(format!("debian-minbase.{}.tar", std::process::id()));
-        let release = std::fs::read_to_string("/etc/os-release").unwrap();
-        let suite = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME=")).unwrap();
-        Run::new("mmdebstrap")
-            .args(["--quiet", "--variant=minbase", suite])
-            .args([&made])
-            .within(Duration::from_secs(400))
-            .ok()
-            .await;
-        std::fs::rename(&made, &archive).unwrap();
-    }
-    std::fs::read(archive).unwrap()
 }
 
 const CAPABILITY: &[u8] = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
@@ -269,7 +250,7 @@ fn is_the_containers(path: &[u8]) -> bool {
 
 #[tokio::test]
 async fn all_three_views_of_a_nasty_image_agree() {
-    let (base, above) = (debian().await, nasty());
+    let (base, above) = (coracle_e2e::debian_root("debian-minbase", None).await, nasty());
     let registry = Registry::start().await;
     let image = Image::new(vec![Layer::of(base.clone()), above], json!({ "Cmd": ["true"] }));
     let reference = image.push(&registry, "nasty:1").await;

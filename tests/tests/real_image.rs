@@ -7,28 +7,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use coracle_e2e::{Host, Image, Layer, Registry, Run, eventually};
+use coracle_e2e::{Host, Image, Layer, Registry, eventually};
 use serde_json::json;
-
-/// A Debian root with Redis installed, made once and kept beside the other build products.
-async fn debian_with_redis() -> Vec<u8> {
-    let folder = coracle_e2e::build_folder().join("test-images");
-    std::fs::create_dir_all(&folder).unwrap();
-    let archive = folder.join("debian-redis.tar");
-    if !archive.exists() {
-        let made = folder.join(format!("debian-redis.{}.tar", std::process::id()));
-        let release = std::fs::read_to_string("/etc/os-release").unwrap();
-        let suite = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME=")).unwrap();
-        Run::new("mmdebstrap")
-            .args(["--quiet", "--variant=minbase", "--include=redis-server", suite])
-            .args([&made])
-            .within(Duration::from_secs(400))
-            .ok()
-            .await;
-        std::fs::rename(&made, &archive).unwrap();
-    }
-    std::fs::read(archive).unwrap()
-}
 
 /// The paths that these packages own, from dpkg's lists inside the archive.
 fn owned_by(archive: &[u8], packages: &[&str]) -> HashSet<PathBuf> {
@@ -68,7 +48,7 @@ fn part(archive: &[u8], wanted: impl Fn(&Path, tar::EntryType) -> bool) -> Layer
 
 #[tokio::test]
 async fn redis_on_debian_in_three_layers_answers() {
-    let root = debian_with_redis().await;
+    let root = coracle_e2e::debian_root("debian-redis", Some("redis-server")).await;
     let redis = owned_by(&root, &["redis-server", "redis-tools"]);
     assert!(redis.contains(Path::new("usr/bin/redis-cli")), "{} paths", redis.len());
     let of_redis =

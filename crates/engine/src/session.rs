@@ -17,6 +17,7 @@ use types::ContainerId;
 use crate::agent::{CallError, QUICK, call};
 use crate::machine::Presence;
 use crate::own_vm::OwnVm;
+use crate::record::Record;
 use crate::registry::Handle;
 use crate::signal::SIGKILL;
 use crate::task::{Command, Shared};
@@ -27,7 +28,7 @@ const RETRY_LONGEST: Duration = Duration::from_secs(1);
 
 /// Whose VM a session is with.
 #[derive(Debug, Clone)]
-enum Of {
+pub(crate) enum Of {
     /// The one that containers share.
     All,
     /// A container's own.
@@ -35,8 +36,13 @@ enum Of {
 }
 
 impl Of {
+    /// That of a container.
+    pub(crate) fn container(record: &Record) -> Self {
+        if record.has_own_vm() { Self::One(record.id.clone()) } else { Self::All }
+    }
+
     /// The containers that run in it.
-    fn handles(&self, shared: &Shared) -> Vec<Handle> {
+    pub(crate) fn handles(&self, shared: &Shared) -> Vec<Handle> {
         match self {
             Self::All => {
                 let mut all = shared.registry.all();

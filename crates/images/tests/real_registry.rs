@@ -6,7 +6,8 @@ mod support;
 
 use support::Home;
 use support::image::{image, layer, noise};
-use support::real::{RealRegistry, missing};
+use support::real::RealRegistry;
+use support::tools::missing;
 
 #[tokio::test]
 async fn oci_and_docker_manifests_are_pulled() {

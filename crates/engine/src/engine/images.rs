@@ -1,7 +1,6 @@
 //! What images and containers have to do with each other.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bollard_stubs::models::ImageDeleteResponseItem;
 use images::{Credentials, InUse, Platform, Progress, PullError, Told};
@@ -12,7 +11,6 @@ use types::Reference;
 use super::Engine;
 use super::create::not_found;
 use crate::error::{Error, ImagesError};
-use crate::session;
 
 impl Engine {
     /// Pulls an image. Works with the VM off.
@@ -97,14 +95,7 @@ impl Engine {
             other => Error::Images(Arc::new(ImagesError::Remove(other))),
         })?;
         if !removed.released.is_empty() {
-            match self.shared.machine.agent() {
-                Some(agent) => session::release_layers(&self.shared, &agent).await,
-                None if self.shared.vm_is_down.load(Ordering::Acquire) => {
-                    session::free_layers(&self.shared).await;
-                }
-                // On the way up: the session releases them when it is there.
-                None => {}
-            }
+            self.let_go_of_layers().await;
         }
         Ok(removed.told.into_iter().map(|told| self.told(told)).collect())
     }

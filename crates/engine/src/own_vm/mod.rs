@@ -30,7 +30,6 @@ use crate::machine::Machine;
 use crate::mounts::Source;
 use crate::options::StopOptions;
 use crate::record::Record;
-use crate::registry::Handle;
 use crate::session;
 use crate::shares::Shares;
 use crate::task::Shared;
@@ -254,17 +253,6 @@ impl Shared {
         let main = self.machine.agent().filter(|_| !main.is_empty()).map(|agent| (agent, main));
         let own = own.into_iter().filter_map(|text| Some((self.own_vms.agent(&id(&text)?)?, vec![text])));
         main.into_iter().chain(own).collect()
-    }
-
-    /// The containers of the VM that this one runs in.
-    pub(crate) fn beside(&self, record: &Record) -> Vec<Handle> {
-        let mut all = self.registry.all();
-        if record.has_own_vm() {
-            all.retain(|handle| handle.id == record.id);
-        } else {
-            all.retain(|handle| !handle.now().record.has_own_vm());
-        }
-        all
     }
 
     /// Takes over VMs that an earlier coracled left, for containers that run or ran a moment ago.

@@ -253,7 +253,7 @@ impl Task {
             self.publish();
             if let Some(agent) = self.machine().agent() {
                 let shared = std::sync::Arc::clone(&self.shared);
-                let containers = shared.beside(&self.record);
+                let containers = crate::session::Of::container(&self.record).handles(&shared);
                 self.shared.spawn(network::guest::sync(shared, containers, agent));
             }
         }

@@ -1,10 +1,11 @@
 //! Debian's `docker-registry` on loopback, with its access log; and other people's clients.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::image::{Made, OCI_MANIFEST};
+use super::image::Made;
+use super::tools::layout;
 
 /// Ends with the value.
 pub(crate) struct Process(Child);
@@ -15,15 +16,6 @@ impl Drop for Process {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// Whether a program is not here, which is told.
-pub(crate) fn missing(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if found.is_err() {
-        eprintln!("SKIPPED: {program} is not installed");
-    }
-    found.is_err()
 }
 
 /// A running registry.
@@ -84,23 +76,6 @@ impl RealRegistry {
             .arg(format!("oci:{}:latest", folder.path().display()))
             .arg(format!("docker://{}/{name}", self.host)));
     }
-}
-
-/// Writes an OCI image layout with one image.
-pub(crate) fn layout(folder: &Path, made: &Made) {
-    let blobs = folder.join("blobs/sha256");
-    std::fs::create_dir_all(&blobs).unwrap();
-    let manifest = (made.digest(), made.manifest.clone());
-    for (digest, bytes) in made.blobs.clone().into_iter().chain([manifest]) {
-        std::fs::write(blobs.join(digest.hex()), bytes).unwrap();
-    }
-    let index = format!(
-        r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"{OCI_MANIFEST}","digest":"{}","size":{},"annotations":{{"org.opencontainers.image.ref.name":"latest"}}}}]}}"#,
-        made.digest(),
-        made.manifest.len()
-    );
-    std::fs::write(folder.join("index.json"), index).unwrap();
-    std::fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
 }
 
 /// Runs to the end and gives what was written to stdout.
