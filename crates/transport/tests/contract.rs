@@ -1,7 +1,7 @@
 //! The promises of the crate's head, proved of each transport within this process.
 //!
 //! `serial` runs over an in-memory wire and `vhost-user` against a stand-in for the daemon's unix-socket protocol. The
-//! cases are those of `transport-contract`; `tests/tests/transport.rs` runs the same ones against a booted
+//! cases are those of `transport-contract`; `tests/tests/e2e/transport.rs` runs the same ones against a booted
 //! guest, through its kernel and the real daemon.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]

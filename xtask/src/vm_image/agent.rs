@@ -22,7 +22,7 @@ pub(crate) fn build(tree: &Tree) -> Result<PathBuf> {
     Ok(tree.target("guest").join(TARGET).join("agent").join("guest-agent"))
 }
 
-/// Builds the init of `tests/tests/transport.rs`, which finds it by itself. Small and fast enough for a translated guest,
+/// Builds the init of `tests/tests/e2e/transport.rs`, which finds it by itself. Small and fast enough for a translated guest,
 /// and quickly built.
 pub(crate) fn build_contract_guest(tree: &Tree) -> Result<()> {
     let mut cargo = cargo(tree);

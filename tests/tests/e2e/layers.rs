@@ -1,8 +1,6 @@
 //! A Debian root under a layer of everything that a tar can say, seen three ways: by the tars themselves, by
 //! `/coracle/images/…` with the VM off, and by the guest's kernel.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::time::{Duration, Instant};

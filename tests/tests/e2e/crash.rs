@@ -2,8 +2,6 @@
 //!
 //! `CORACLE_CRASH_SEED` repeats a run's choices; its moments are only as repeatable as the machine is.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};

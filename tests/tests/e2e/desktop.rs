@@ -1,7 +1,5 @@
 //! The desktop app, by clicks, in a real window.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::{collections::HashMap, fs::File, io::Read as _, path::Path};
 
 use coracle_e2e::desktop::{Desktop, LATER, SOON};

@@ -1,7 +1,5 @@
 //! A real server: a Debian root with Redis in three layers, from a real registry.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::collections::HashSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};

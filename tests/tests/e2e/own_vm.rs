@@ -1,7 +1,5 @@
 //! `--runtime vm`: a container in a VM of its own does what every container does, and its VM is its alone.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use coracle_e2e::{Host, eventually, free_port};

@@ -1,8 +1,6 @@
 //! A creation's fields, health checks, what is listed, pruned and counted: the docker client against Coracle, as
 //! against Docker Engine. Few hosts, since each boots a VM.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use coracle_e2e::{Host, eventually};

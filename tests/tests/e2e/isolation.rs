@@ -1,8 +1,6 @@
 //! What fences a container off, told from outside, is what it finds from inside, what docker says of it and what the
 //! host sees of its VM.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::time::{Duration, Instant};
 
 use client::isolation::{Isolation, Namespace, Relation, Runtime, SeccompMode};

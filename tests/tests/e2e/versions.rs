@@ -1,7 +1,5 @@
 //! Clients that speak older versions of the API: the docker client as a Docker of that age would use it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use coracle_e2e::{Host, Run};

@@ -1,7 +1,5 @@
 //! Bad input and broken surroundings: a clear error or recovery, and nothing lost or leaked.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::path::Path;
 use std::time::Duration;
 

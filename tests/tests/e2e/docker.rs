@@ -1,7 +1,5 @@
 //! The real docker client against Coracle, as against Docker Engine.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use coracle_e2e::{Host, eventually};

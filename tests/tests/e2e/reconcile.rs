@@ -1,8 +1,6 @@
 //! Thirty containers through a coracled that is killed and a VM that is restarted: each is in the state that its
 //! policy asks for, and the guest holds what the database says, no more and no less.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,5 @@
 //! What the docker client asks of a container besides its life: stats, top, update, cp, export, diff, commit.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 

@@ -1,7 +1,5 @@
 //! The docker client's login, and downloads that end in the middle, with real registries and the VM off.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};

@@ -1,7 +1,5 @@
 //! Folders of the host in containers: live, owned by the user, bounded by what is approved.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};

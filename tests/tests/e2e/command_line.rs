@@ -1,7 +1,5 @@
 //! Our own command line.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use coracle_e2e::{Host, Run};
 use serde_json::Value;
 

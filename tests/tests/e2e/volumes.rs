@@ -1,7 +1,5 @@
 //! Volumes, memory and the data disk, by the real docker client.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;

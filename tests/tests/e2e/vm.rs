@@ -1,7 +1,5 @@
 //! The VM's own life: transports, accelerators, deaths and returns.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::time::{Duration, Instant};
 
 use client::VmStatus;

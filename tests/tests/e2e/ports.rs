@@ -1,7 +1,5 @@
 //! Published ports: the docker client's `-p` in its forms, and what clients of a port meet.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use coracle_e2e::{Host, Image, Layer, Registry, Run, eventually};

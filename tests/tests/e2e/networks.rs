@@ -1,7 +1,5 @@
 //! Networks of containers, by the real docker client against a real VM.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use coracle_e2e::{Host, Image, Layer, Registry, Run, eventually};

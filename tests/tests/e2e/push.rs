@@ -1,7 +1,5 @@
 //! The docker client at registries, with the VM off.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use coracle_e2e::{Host, Image, Layer, Registry, Run};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

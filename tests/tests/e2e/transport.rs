@@ -4,8 +4,6 @@
 //! The VM is the product's: `vmm`'s QEMU command line and vsock daemon, the VM image's kernel and modules. Only its
 //! init is another, `contract-guest`, which boots in a second and powers off by itself.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,5 @@
 //! Images by the real docker client, with the VM off: archives, imports, names, removals, lists.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use coracle_e2e::{Host, Layer};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -2,8 +2,6 @@
 //! about containers, execs, volumes, networks and the system, each of whose answers must be of the shape that
 //! `bollard` expects.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
