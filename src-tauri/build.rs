@@ -2,23 +2,13 @@
 
 use std::path::Path;
 
-/// Every command of the shell. What is not named here, and allowed in capabilities/main.json, the page cannot call.
-const COMMANDS: &[&str] = &[
-    "watch",
-    "service_start",
-    "vm_start",
-    "vm_stop",
-    "containers_list",
-    "container_run",
-    "container_start",
-    "container_stop",
-    "container_remove",
-    "container_logs",
-    "images_list",
-    "image_pull",
-    "image_remove",
-    "stream_close",
-];
+include!("src/commands/list.rs");
+
+macro_rules! names {
+    [$($_first:ident :: $_module:ident :: $name:ident),+ $(,)?] => { &[$(stringify!($name)),+] };
+}
+
+const COMMANDS: &[&str] = with_commands!(names);
 
 fn main() {
     if !Path::new("../ui/dist/index.html").exists() {

@@ -146,10 +146,12 @@ fn change(event: EventMessage) -> Option<WatchEvent> {
     let subject = match event.typ? {
         EventMessageTypeEnum::CONTAINER => Subject::Container,
         EventMessageTypeEnum::IMAGE => Subject::Image,
+        EventMessageTypeEnum::VOLUME => Subject::Volume,
+        EventMessageTypeEnum::NETWORK => Subject::Network,
         _ => return None,
     };
     let action = event.action.unwrap_or_default();
-    let unseen = ["exec_", "attach", "detach", "resize", "top"];
+    let unseen = ["exec_", "attach", "detach", "resize", "top", "mount", "unmount"];
     if unseen.iter().any(|prefix| action.starts_with(prefix)) {
         return None;
     }
@@ -186,11 +188,11 @@ mod tests {
 
     #[test]
     fn only_what_changes_a_list_is_told() {
-        use EventMessageTypeEnum::{CONTAINER, IMAGE, NETWORK};
+        use EventMessageTypeEnum::{BUILDER, CONTAINER, IMAGE, VOLUME};
         let told = |typ, action| change(event(typ, action)).is_some();
         assert!(told(CONTAINER, "start") && told(CONTAINER, "die") && told(IMAGE, "pull"));
         assert!(
-            !told(CONTAINER, "exec_create: sh") && !told(CONTAINER, "attach") && !told(NETWORK, "connect")
+            !told(CONTAINER, "exec_create: sh") && !told(VOLUME, "mount") && !told(BUILDER, "prune")
         );
     }
 }

@@ -7,11 +7,13 @@
 
 #![cfg_attr(windows, windows_subsystem = "windows")]
 
+include!("commands/list.rs");
 mod commands;
 mod failure;
 mod link;
 mod model;
 mod streams;
+mod window;
 
 use anyhow::Context;
 
@@ -23,24 +25,15 @@ fn main() -> anyhow::Result<()> {
     let endpoint = client::Endpoint::from_env()?;
 
     tauri::Builder::default()
+        .plugin(tauri_plugin_single_instance::init(|app, _arguments, _folder| window::show(app)))
+        .plugin(tauri_plugin_autostart::Builder::new().build())
+        .plugin(tauri_plugin_dialog::init())
+        .plugin(tauri_plugin_notification::init())
+        .plugin(tauri_plugin_opener::init())
+        .plugin(tauri_plugin_window_state::Builder::default().build())
         .manage(link::Link::new(endpoint))
         .manage(streams::Streams::default())
-        .invoke_handler(tauri::generate_handler![
-            commands::service::watch,
-            commands::service::service_start,
-            commands::service::stream_close,
-            commands::service::vm_start,
-            commands::service::vm_stop,
-            commands::containers::containers_list,
-            commands::containers::container_run,
-            commands::containers::container_start,
-            commands::containers::container_stop,
-            commands::containers::container_remove,
-            commands::containers::container_logs,
-            commands::images::images_list,
-            commands::images::image_pull,
-            commands::images::image_remove,
-        ])
+        .invoke_handler(with_commands!(tauri::generate_handler))
         .run(tauri::generate_context!())
         .context("the window cannot be opened")
 }

@@ -4,6 +4,7 @@ import { clock } from "../clock.svelte";
 import { parseStatus, type Status } from "../format/status";
 import { t } from "../i18n/index.svelte";
 import * as ipc from "../ipc";
+import { onChange, onConnected } from "./changes";
 import { notices } from "./notices.svelte";
 import { coalesced } from "./refresh";
 
@@ -69,3 +70,5 @@ class Containers {
   }
 }
 export const containers = new Containers();
+onConnected(() => void containers.load());
+onChange("container", () => containers.refresh());

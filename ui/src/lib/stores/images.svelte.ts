@@ -3,6 +3,7 @@ import type { Image } from "../bindings";
 import { shortId } from "../format/text";
 import { t } from "../i18n/index.svelte";
 import * as ipc from "../ipc";
+import { onChange, onConnected } from "./changes";
 import { notices } from "./notices.svelte";
 import { coalesced } from "./refresh";
 
@@ -73,3 +74,5 @@ class Images {
   }
 }
 export const images = new Images();
+onConnected(() => void images.load());
+onChange("image", () => images.refresh());

@@ -3,6 +3,7 @@ import type { Container, LogPiece } from "../bindings";
 import { append, MOST_LINES, NO_LINES, type Lines } from "../format/logs";
 import { t } from "../i18n/index.svelte";
 import * as ipc from "../ipc";
+import { onChange, onConnected } from "./changes";
 import { notices } from "./notices.svelte";
 
 class Logs {
@@ -73,3 +74,7 @@ class Logs {
   }
 }
 export const logs = new Logs();
+onConnected(() => logs.reopen());
+onChange("container", ({ action, id }) => {
+  if (action === "start") logs.restarted(id);
+});

@@ -2,9 +2,7 @@
 import type { Vm, WatchEvent } from "../bindings";
 import { t } from "../i18n/index.svelte";
 import * as ipc from "../ipc";
-import { containers } from "./containers.svelte";
-import { images } from "./images.svelte";
-import { logs } from "./logs.svelte";
+import { changed, connected } from "./changes";
 import { notices } from "./notices.svelte";
 
 export type Link = { state: "connecting" } | { state: "connected" } | { state: "unreachable"; message: string };
@@ -33,9 +31,7 @@ class Session {
       case "connected":
         this.link = { state: "connected" };
         this.met = true;
-        void containers.load();
-        void images.load();
-        logs.reopen();
+        connected();
         break;
       case "unreachable":
         this.link = { state: "unreachable", message: event.message };
@@ -48,11 +44,7 @@ class Session {
         this.vm = event.vm;
         break;
       case "changed":
-        if (event.subject === "image") images.refresh();
-        else {
-          containers.refresh();
-          if (event.action === "start") logs.restarted(event.id);
-        }
+        changed(event);
         break;
     }
   }

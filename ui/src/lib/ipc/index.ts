@@ -1,0 +1,5 @@
+// The shell's commands, typed; a file for each kind of thing.
+export { failure, type Stream } from "./core";
+export * from "./containers";
+export * from "./images";
+export * from "./service";
