@@ -1,4 +1,4 @@
-// Generated from src-tauri/src/model.rs by its test; see there.
+// Generated from src-tauri/src/model by its test; see there.
 
 export type Code = "unreachable" | "not_found" | "conflict" | "other";
 
@@ -42,7 +42,7 @@ layer: string, status: string, current_bytes: number | null, total_bytes: number
 
 export type RunRequest = { image: string, name: string | null, command: Array<string>, remove_on_exit: boolean, };
 
-export type Subject = "container" | "image";
+export type Subject = "container" | "image" | "volume" | "network";
 
 export type Vm = { "state": "off" } | { "state": "booting", stage: string, since_unix_ms: number | null, } | { "state": "running", boot_ms: number | null, accelerator: string, transport: string, } | { "state": "stopping" } | { "state": "failed", reason: string, console_tail: Array<string>, } | { "state": "unknown" };
 
