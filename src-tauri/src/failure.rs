@@ -25,6 +25,13 @@ pub(crate) enum Code {
     Other,
 }
 
+impl Failure {
+    /// One that the page only shows.
+    pub(crate) fn other(message: impl Into<String>) -> Self {
+        Self { code: Code::Other, message: message.into() }
+    }
+}
+
 impl Code {
     fn of_status(status: u16) -> Self {
         match status {

@@ -2,6 +2,8 @@
 
 pub(crate) mod containers;
 pub(crate) mod images;
+pub(crate) mod run;
 pub(crate) mod service;
+pub(crate) mod system;
 
 pub(crate) type Answer<T> = Result<T, crate::failure::Failure>;

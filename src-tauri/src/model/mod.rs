@@ -14,11 +14,15 @@ macro_rules! declared {
 
 mod containers;
 mod images;
+mod run;
 mod service;
+mod system;
 
 pub(crate) use containers::*;
 pub(crate) use images::*;
+pub(crate) use run::*;
 pub(crate) use service::*;
+pub(crate) use system::*;
 
 #[cfg(test)]
 mod tests {
@@ -35,7 +39,9 @@ mod tests {
             vec![Code::decl(), Failure::decl()],
             super::containers::declarations(),
             super::images::declarations(),
+            super::run::declarations(),
             super::service::declarations(),
+            super::system::declarations(),
         ];
         let mut declarations: Vec<String> = modules.into_iter().flatten().collect();
         declarations.sort();

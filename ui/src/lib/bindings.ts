@@ -14,6 +14,16 @@ status: string, created_unix_s: number, };
 
 export type Failure = { code: Code, message: string, };
 
+export type FileKind = {
+/**
+ * In words.
+ */
+name: string,
+/**
+ * Without the dot.
+ */
+extensions: Array<string>, };
+
 export type Image = { id: string,
 /**
  * Its names; none for one that lost its last.

@@ -2,4 +2,6 @@
 export { failure, type Stream } from "./core";
 export * from "./containers";
 export * from "./images";
+export * from "./run";
 export * from "./service";
+export * from "./system";
