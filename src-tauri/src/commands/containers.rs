@@ -3,10 +3,10 @@
 use client::bollard::{
     Docker,
     container::LogOutput,
-    models::{ContainerCreateBody, ContainerSummary, HostConfig},
+    models::ContainerSummary,
     query_parameters::{
-        CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
-        RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptions,
+        ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+        StopContainerOptions,
     },
 };
 use futures::StreamExt;
@@ -16,7 +16,7 @@ use super::Answer;
 use crate::{
     failure::Failure,
     link::Link,
-    model::{Container, LogEvent, LogPiece, RunRequest},
+    model::{Container, LogEvent, LogPiece},
     streams::Streams,
 };
 
@@ -43,30 +43,6 @@ fn row(summary: ContainerSummary) -> Container {
     }
 }
 
-/// Creates and starts; a container that cannot start is taken away again, so that the same request can be repeated.
-#[tauri::command]
-pub(crate) async fn container_run(link: State<'_, Link>, request: RunRequest) -> Answer<String> {
-    let docker = link.client().await?.docker()?;
-    let mut options = CreateContainerOptionsBuilder::default();
-    if let Some(name) = request.name.as_deref().filter(|name| !name.is_empty()) {
-        options = options.name(name);
-    }
-    let body = ContainerCreateBody {
-        image: Some(request.image),
-        cmd: Some(request.command).filter(|command| !command.is_empty()),
-        host_config: Some(HostConfig { auto_remove: Some(request.remove_on_exit), ..HostConfig::default() }),
-        ..ContainerCreateBody::default()
-    };
-    let id = docker.create_container(Some(options.build()), body).await?.id;
-    if let Err(error) = docker.start_container(&id, None::<StartContainerOptions>).await {
-        if let Err(left) = remove(&docker, &id, true).await {
-            tracing::warn!(container_id = id, error = left.message, "a container that did not start remains");
-        }
-        return Err(error.into());
-    }
-    Ok(id)
-}
-
 #[tauri::command]
 pub(crate) async fn container_start(link: State<'_, Link>, id: String) -> Answer<()> {
     Ok(link.client().await?.docker()?.start_container(&id, None::<StartContainerOptions>).await?)
@@ -82,7 +58,7 @@ pub(crate) async fn container_remove(link: State<'_, Link>, id: String, force: b
     remove(&link.client().await?.docker()?, &id, force).await
 }
 
-async fn remove(docker: &Docker, id: &str, force: bool) -> Answer<()> {
+pub(super) async fn remove(docker: &Docker, id: &str, force: bool) -> Answer<()> {
     let options = RemoveContainerOptionsBuilder::default().force(force).v(true).build();
     Ok(docker.remove_container(id, Some(options)).await?)
 }

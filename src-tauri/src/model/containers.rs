@@ -1,6 +1,6 @@
 //! Containers.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use ts_rs::TS;
 
 /// A row of the containers list.
@@ -16,16 +16,6 @@ pub(crate) struct Container {
     pub(crate) status: String,
     #[ts(type = "number")]
     pub(crate) created_unix_s: i64,
-}
-
-/// What the run dialog asks for.
-#[derive(Clone, Debug, Deserialize, TS)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RunRequest {
-    pub(crate) image: String,
-    pub(crate) name: Option<String>,
-    pub(crate) command: Vec<String>,
-    pub(crate) remove_on_exit: bool,
 }
 
 /// One message of a log channel.
@@ -49,4 +39,4 @@ pub(crate) struct LogPiece {
     pub(crate) text: String,
 }
 
-declared!(Container, RunRequest, LogEvent, LogPiece);
+declared!(Container, LogEvent, LogPiece);

@@ -1,8 +1,7 @@
-import type { Container, LogEvent, RunRequest } from "../bindings";
+import type { Container, LogEvent } from "../bindings";
 import { invoke, stream, type Stream } from "./core";
 
 export const containersList = (): Promise<Container[]> => invoke("containers_list");
-export const containerRun = (request: RunRequest): Promise<string> => invoke("container_run", { request });
 export const containerStart = (id: string): Promise<void> => invoke("container_start", { id });
 export const containerStop = (id: string): Promise<void> => invoke("container_stop", { id });
 export const containerRemove = (id: string, force: boolean): Promise<void> =>
