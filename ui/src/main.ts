@@ -1,3 +1,4 @@
+import "./lib/nonce";
 import { mount } from "svelte";
 import App from "./App.svelte";
 import { session } from "./lib/stores/session.svelte";
