@@ -3,6 +3,7 @@ import common from "./common.json";
 import containers from "./containers.json";
 import dashboard from "./dashboard.json";
 import details from "./details.json";
+import files from "./files.json";
 import images from "./images.json";
 import lab from "./lab.json";
 import networks from "./networks.json";
@@ -16,6 +17,7 @@ export default {
   ...containers,
   ...dashboard,
   ...details,
+  ...files,
   ...images,
   ...lab,
   ...networks,
