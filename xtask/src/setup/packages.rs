@@ -15,6 +15,8 @@ pub(crate) enum Purpose {
     Test,
     /// Measure
     Bench,
+    /// Make a Debian package
+    Dist,
 }
 
 /// A package and why it is needed.
@@ -56,7 +58,7 @@ const fn package(name: &'static str, purpose: Purpose, probe: Probe) -> Package 
 }
 
 /// All of them but QEMU, which has a minimum version.
-pub(crate) const PACKAGES: [Package; 31] = [
+pub(crate) const PACKAGES: [Package; 32] = [
     // Linking, and the C libraries of the host's crates and the guest's agent.
     package("gcc", Purpose::Run, Probe::Program("gcc")),
     package("libc6-dev", Purpose::Run, Probe::File("/usr/include/stdio.h")),
@@ -101,4 +103,6 @@ pub(crate) const PACKAGES: [Package; 31] = [
     // Clients of published ports, and what leads a reference's packets to a container.
     package("wrk", Purpose::Bench, Probe::Program("wrk")),
     package("nftables", Purpose::Bench, Probe::Program("nft")),
+    // dpkg-shlibdeps, which names the libraries that a package depends on.
+    package("dpkg-dev", Purpose::Dist, Probe::Program("dpkg-shlibdeps")),
 ];

@@ -40,7 +40,7 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<()> {
     let environment = Environment { tree, mark: mark.clone() };
     let mut steps = Steps::default();
     steps.run("Set-up for the tests", || {
-        setup::prepare(tree, &[Purpose::Run, Purpose::Desktop, Purpose::Test])?;
+        setup::prepare(tree, &[Purpose::Run, Purpose::Desktop, Purpose::Test, Purpose::Dist])?;
         tools::for_tests(tree)
     });
     if options.e2e.is_none() {

@@ -50,7 +50,8 @@ fn cargo(tree: &Tree) -> Command {
     cargo
 }
 
-fn cargo_home() -> Option<PathBuf> {
+/// The folder that cargo unpacks crates in.
+pub(crate) fn cargo_home() -> Option<PathBuf> {
     let named = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     named.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))
 }

@@ -22,7 +22,7 @@ mod packages;
 mod recipe;
 mod root;
 
-pub(crate) use agent::build_contract_guest;
+pub(crate) use agent::{build_contract_guest, cargo_home};
 
 use crate::{digest, progress::step, tree::Tree};
 use anyhow::{Context, Result, bail};
