@@ -26,6 +26,38 @@ pub const SOON: Duration = Duration::from_secs(20);
 /// A boot, or the first container of one, in software emulation.
 pub const LATER: Duration = Duration::from_secs(150);
 
+/// What to open, and on which screen.
+#[derive(Debug)]
+pub struct Opening {
+    test: String,
+    program: PathBuf,
+    screen: (u32, u32),
+}
+
+impl Opening {
+    /// The app of this build on the screen of a small laptop; pictures of it are named after `test`.
+    #[must_use]
+    pub fn new(test: &str) -> Self {
+        let program = binaries().join("coracle-desktop");
+        assert!(program.exists(), "{} is missing; run `cargo xtask test`", program.display());
+        Self { test: test.to_owned(), program, screen: (1280, 800) }
+    }
+
+    /// Another program.
+    #[must_use]
+    pub fn program(mut self, program: &Path) -> Self {
+        program.clone_into(&mut self.program);
+        self
+    }
+
+    /// Another screen, which the window fills.
+    #[must_use]
+    pub fn screen(mut self, width: u32, height: u32) -> Self {
+        self.screen = (width, height);
+        self
+    }
+}
+
 /// The open app.
 pub struct Desktop {
     page: Client,
@@ -40,14 +72,18 @@ pub struct Desktop {
 impl Desktop {
     /// Opens the app on the Coracle of `home`; pictures of it are named after `test`.
     pub async fn open(home: &Path, test: &str) -> Self {
-        let application = binaries().join("coracle-desktop");
-        assert!(application.exists(), "{} is missing; run `cargo xtask test`", application.display());
+        Self::open_with(home, Opening::new(test)).await
+    }
+
+    /// Opens it as told.
+    pub async fn open_with(home: &Path, opening: Opening) -> Self {
+        let Opening { test, program, screen: (width, height) } = opening;
         // Whatever the web view keeps, such as the theme, must not come from an earlier test.
         let folder = tempfile::Builder::new().prefix("coracle-desktop-").tempdir().unwrap();
         let screenshots = binaries().join("../screenshots").join(test);
         std::fs::create_dir_all(&screenshots).unwrap();
 
-        let (screen, display) = screen().await;
+        let (screen, display) = screen(width, height).await;
         let (port, native_port) = (free_port(), free_port());
         let driver = Command::new("dbus-run-session")
             .arg("--")
@@ -73,7 +109,7 @@ impl Desktop {
 
         let mut capabilities = serde_json::Map::new();
         capabilities.insert("browserName".to_owned(), json!("wry"));
-        capabilities.insert("tauri:options".to_owned(), json!({ "application": application }));
+        capabilities.insert("tauri:options".to_owned(), json!({ "application": program }));
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities(capabilities);
         let (address, builder) = (format!("http://127.0.0.1:{port}"), &builder);
@@ -82,7 +118,7 @@ impl Desktop {
             async move { builder.connect(&address).await.ok() }
         };
         let page = eventually("the app's window opens", LATER, connect).await;
-        page.set_window_rect(0, 0, 1280, 800).await.unwrap();
+        page.set_window_rect(0, 0, width, height).await.unwrap();
         Self { page, group, _driver: driver, _screen: screen, folder, screenshots, display }
     }
 
@@ -179,10 +215,11 @@ fn selector(testid: &str, extra: &str) -> String {
     format!("[data-testid='{testid}']{extra}")
 }
 
-/// A screen of the size of a small laptop's, and its name.
-async fn screen() -> (Child, String) {
+/// A screen, and its name.
+async fn screen(width: u32, height: u32) -> (Child, String) {
     let mut screen = Command::new("Xvfb")
-        .args(["-displayfd", "1", "-screen", "0", "1280x800x24", "-nolisten", "tcp"])
+        .args(["-displayfd", "1", "-nolisten", "tcp", "-screen", "0"])
+        .arg(format!("{width}x{height}x24"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -25,6 +25,12 @@ pub(crate) fn binaries() -> PathBuf {
     test.ancestors().nth(2).unwrap().to_owned()
 }
 
+/// A program of the build under test.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    binaries().join(name)
+}
+
 /// Where build products that outlive a test lie: `target`.
 #[must_use]
 pub fn build_folder() -> PathBuf {

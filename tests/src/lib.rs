@@ -19,7 +19,7 @@ pub mod truth;
 
 pub use command::{Finished, Run, eventually, free_port};
 pub use debian::debian_root;
-pub use host::{Host, assets_are_built, build_folder};
+pub use host::{Host, assets_are_built, binary, build_folder};
 pub use image::{Image, Layer};
 pub use process::{Process, processes_naming};
 pub use registry::Registry;

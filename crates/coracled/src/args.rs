@@ -11,10 +11,10 @@ pub(crate) struct Args {
     /// State folder [default: coracle in the platform's data folder]
     #[arg(long, env = "CORACLE_HOME", value_name = "FOLDER")]
     pub(crate) home: Option<PathBuf>,
-    /// Folder of the VM image [default: ../share/coracle beside the program]
+    /// Folder of the VM image [default: ../share/coracle/vm-image beside the program]
     #[arg(long, env = "CORACLE_ASSETS", value_name = "FOLDER")]
     pub(crate) assets: Option<PathBuf>,
-    /// Folder of the helper programs [default: where this program is]
+    /// Folder of the helper programs [default: ../libexec/coracle beside the program]
     #[arg(long, env = "CORACLE_LIBEXEC", value_name = "FOLDER")]
     pub(crate) libexec: Option<PathBuf>,
     /// Settings file [default: settings.json in the state folder]

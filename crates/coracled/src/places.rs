@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The folder of `vmlinux`, `initramfs.img`, `root.erofs` and `hello.tar`.
 pub(crate) fn assets(given: Option<PathBuf>) -> PathBuf {
-    given.unwrap_or_else(|| choose(&here(), &["../share/coracle", "../vm-image"], "vmlinux"))
+    given.unwrap_or_else(|| choose(&here(), &["../share/coracle/vm-image", "../vm-image"], "vmlinux"))
 }
 
 /// The folder of our helper programs.
@@ -48,8 +48,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let bin = dir.path().join("debug");
         std::fs::create_dir_all(&bin).unwrap();
-        let choose = || choose(&bin, &["../share/coracle", "../vm-image"], "vmlinux");
-        assert_eq!(choose(), dir.path().join("share/coracle"));
+        let choose = || choose(&bin, &["../share/coracle/vm-image", "../vm-image"], "vmlinux");
+        assert_eq!(choose(), dir.path().join("share/coracle/vm-image"));
         std::fs::create_dir_all(dir.path().join("vm-image")).unwrap();
         std::fs::write(dir.path().join("vm-image/vmlinux"), "").unwrap();
         assert_eq!(choose(), dir.path().join("vm-image"));

@@ -6,6 +6,7 @@
 mod command_line;
 mod crash;
 mod desktop;
+mod dist;
 mod docker;
 mod faults;
 mod fields;
