@@ -1,4 +1,5 @@
-//! The connection to coracled, kept up for as long as the page watches.
+//! The connection to coracled, kept up for as long as the app runs, and whoever listens to it: the page, the tray, the
+//! notifications.
 //!
 //! ```text
 //!          ┌── lost, or not there ── Unreachable ◄──┐
@@ -7,44 +8,74 @@
 //!
 //! At the first try coracled is started if nobody answers. Later it is not: whoever stopped it may have
 //! meant it, and the page has a button.
+//!
+//! Invariant: who begins to listen hears first how things stand, and then everything, in order.
 
 use std::{
-    sync::{PoisonError, RwLock},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use client::{
-    CallError, Client, Endpoint,
-    bollard::{
-        models::{EventMessage, EventMessageTypeEnum},
-        query_parameters::EventsOptionsBuilder,
-    },
+    CallError, Client, Endpoint, VmStatus,
+    bollard::{models::EventMessage, query_parameters::EventsOptionsBuilder},
 };
 use futures::{Stream, StreamExt};
-use tauri::ipc::Channel;
 use tokio::sync::Notify;
 
-use crate::{
-    failure::Failure,
-    model::{Subject, WatchEvent},
-};
+use crate::failure::Failure;
 
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_LONGEST: Duration = Duration::from_secs(3);
 
-/// The page is gone, so that there is nobody to tell.
-pub(crate) struct PageGone;
+/// What listeners hear.
+#[derive(Clone, Debug)]
+pub(crate) enum News {
+    /// Looking for coracled, or starting it.
+    Connecting,
+    /// coracled answers; everything known before may be stale.
+    Connected,
+    /// coracled does not answer, and why.
+    Unreachable(String),
+    /// The VM's state.
+    Vm(VmStatus),
+    /// One of Docker's events.
+    Event(Box<EventMessage>),
+}
+
+/// Whether a listener wants to hear more.
+pub(crate) type Listening = bool;
+
+type Listener = Box<dyn Fn(&News) -> Listening + Send>;
 
 /// Where coracled is, and how to speak to it.
 pub(crate) struct Link {
     endpoint: Endpoint,
     client: RwLock<Option<Client>>,
     started: Notify,
+    audience: Mutex<Audience>,
+}
+
+struct Audience {
+    connection: News,
+    vm: Option<News>,
+    listeners: Vec<Listener>,
 }
 
 impl Link {
     pub(crate) fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, client: RwLock::new(None), started: Notify::new() }
+        let audience = Audience { connection: News::Connecting, vm: None, listeners: Vec::new() };
+        Self {
+            endpoint,
+            client: RwLock::new(None),
+            started: Notify::new(),
+            audience: Mutex::new(audience),
+        }
+    }
+
+    /// Where coracled is looked for.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// A client for one command.
@@ -56,35 +87,44 @@ impl Link {
         }
     }
 
-    /// Starts coracled if it does not run, and lets the watch look again at once.
+    /// Starts coracled if it does not run, and lets [`Link::follow`] look again at once.
     pub(crate) async fn start_service(&self) -> Result<(), Failure> {
         self.remember(Client::ensure_service(self.endpoint.clone()).await?);
         self.started.notify_one();
         Ok(())
     }
 
-    fn remember(&self, client: Client) -> Client {
-        *self.client.write().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
-        client
-    }
-
-    /// Tells `page` about connection, VM and lists until it is gone.
-    pub(crate) async fn watch(&self, page: &Channel<WatchEvent>) -> PageGone {
-        let mut starting = true;
-        loop {
-            if let Err(gone) = self.watch_once(page, &mut starting).await {
-                return gone;
-            }
+    /// Tells `listener` how things stand and then what happens, until it wants no more. It must not wait.
+    pub(crate) fn listen(&self, listener: impl Fn(&News) -> Listening + Send + 'static) {
+        let mut audience = self.audience();
+        let known = std::iter::once(&audience.connection).chain(&audience.vm);
+        if known.into_iter().all(&listener) {
+            audience.listeners.push(Box::new(listener));
         }
     }
 
-    async fn watch_once(&self, page: &Channel<WatchEvent>, starting: &mut bool) -> Result<(), PageGone> {
-        tell(page, WatchEvent::Connecting)?;
+    /// Keeps the connection up, and everybody informed. It never ends.
+    pub(crate) async fn follow(&self) {
+        let mut starting = true;
+        loop {
+            self.tell(News::Connecting);
+            let client = self.find(std::mem::take(&mut starting)).await;
+            let lost = match self.forward(&client).await {
+                Ok(never) => match never {},
+                Err(lost) => lost,
+            };
+            tracing::info!(%lost, "coracled is gone");
+            self.tell(News::Unreachable(lost.to_string()));
+        }
+    }
+
+    /// Tries until coracled answers.
+    async fn find(&self, mut starting: bool) -> Client {
         let mut pause = RETRY_FIRST;
         // Why it could not be started says more than that nobody answers.
         let mut not_started: Option<String> = None;
-        let client = loop {
-            let attempt = if std::mem::take(starting) {
+        loop {
+            let attempt = if std::mem::take(&mut starting) {
                 let started = Client::ensure_service(self.endpoint.clone()).await.map_err(Failure::from);
                 not_started = started.as_ref().err().map(|failure| failure.message.clone());
                 started
@@ -92,75 +132,59 @@ impl Link {
                 Client::connect(self.endpoint.clone()).await.map_err(Failure::from)
             };
             match attempt {
-                Ok(client) => break self.remember(client),
+                Ok(client) => return self.remember(client),
                 Err(failure) => {
-                    let message = not_started.clone().unwrap_or(failure.message);
-                    tell(page, WatchEvent::Unreachable { message })?;
+                    self.tell(News::Unreachable(not_started.clone().unwrap_or(failure.message)));
                 }
             }
             // A pause can be cut short by the page's button; it is bounded, so it may as well run out.
             let _ = tokio::time::timeout(pause, self.started.notified()).await;
             pause = (pause * 2).min(RETRY_LONGEST);
-        };
-        let lost = match follow(&client, page).await {
-            Ok(gone) => return Err(gone),
-            Err(lost) => lost,
-        };
-        tracing::info!(%lost, "coracled is gone");
-        tell(page, WatchEvent::Unreachable { message: lost.to_string() })
-    }
-}
-
-/// Forwards until coracled is lost, which is the error, or the page is gone.
-async fn follow(client: &Client, page: &Channel<WatchEvent>) -> Result<PageGone, Lost> {
-    let mut vm = std::pin::pin!(client.vm_watch().await?.into_stream());
-    let mut events = std::pin::pin!(changes(client)?);
-    if let Err(gone) = tell(page, WatchEvent::Connected) {
-        return Ok(gone);
-    }
-    loop {
-        let event = tokio::select! {
-            status = vm.next() => WatchEvent::Vm { vm: status.ok_or(Lost::Closed)??.into() },
-            change = events.next() => match change.ok_or(Lost::Closed)?? {
-                Some(change) => change,
-                None => continue,
-            },
-        };
-        if let Err(gone) = tell(page, event) {
-            return Ok(gone);
         }
     }
+
+    async fn forward(&self, client: &Client) -> Result<std::convert::Infallible, Lost> {
+        let mut vm = std::pin::pin!(client.vm_watch().await?.into_stream());
+        let mut events = std::pin::pin!(events(client)?);
+        self.tell(News::Connected);
+        loop {
+            let news = tokio::select! {
+                status = vm.next() => News::Vm(status.ok_or(Lost::Closed)??),
+                event = events.next() => News::Event(Box::new(event.ok_or(Lost::Closed)??)),
+            };
+            self.tell(news);
+        }
+    }
+
+    fn tell(&self, news: News) {
+        let mut audience = self.audience();
+        match &news {
+            News::Event(_) => {}
+            News::Vm(_) => audience.vm = Some(news.clone()),
+            News::Connecting | News::Connected | News::Unreachable(_) => {
+                audience.connection = news.clone();
+                audience.vm = None;
+            }
+        }
+        audience.listeners.retain(|listener| listener(&news));
+    }
+
+    fn remember(&self, client: Client) -> Client {
+        *self.client.write().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
+        client
+    }
+
+    fn audience(&self) -> MutexGuard<'_, Audience> {
+        self.audience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn changes(client: &Client) -> Result<impl Stream<Item = Result<Option<WatchEvent>, Lost>> + use<>, Lost> {
+fn events(client: &Client) -> Result<impl Stream<Item = Result<EventMessage, CallError>> + use<>, Lost> {
     let docker = client.docker()?;
-    // The page loads its lists while this request is still on its way: the last second is told again.
+    // Lists are loaded while this request is still on its way: the last second is told again.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let options = EventsOptionsBuilder::default().since(&now.saturating_sub(1).to_string()).build();
-    let events = docker.events(Some(options));
-    Ok(events.map(|event| Ok(change(event.map_err(CallError::from)?))))
-}
-
-/// What of an event concerns a list; none for the many that do not.
-fn change(event: EventMessage) -> Option<WatchEvent> {
-    let subject = match event.typ? {
-        EventMessageTypeEnum::CONTAINER => Subject::Container,
-        EventMessageTypeEnum::IMAGE => Subject::Image,
-        EventMessageTypeEnum::VOLUME => Subject::Volume,
-        EventMessageTypeEnum::NETWORK => Subject::Network,
-        _ => return None,
-    };
-    let action = event.action.unwrap_or_default();
-    let unseen = ["exec_", "attach", "detach", "resize", "top", "mount", "unmount"];
-    if unseen.iter().any(|prefix| action.starts_with(prefix)) {
-        return None;
-    }
-    let id = event.actor.and_then(|actor| actor.id).unwrap_or_default();
-    Some(WatchEvent::Changed { subject, action, id })
-}
-
-fn tell(page: &Channel<WatchEvent>, event: WatchEvent) -> Result<(), PageGone> {
-    page.send(event).map_err(|_| PageGone)
+    Ok(docker.events(Some(options)).map(|event| event.map_err(CallError::from)))
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -173,26 +197,22 @@ enum Lost {
 
 #[cfg(test)]
 mod tests {
-    use client::bollard::models::EventActor;
+    use std::sync::mpsc;
 
     use super::*;
 
-    fn event(typ: EventMessageTypeEnum, action: &str) -> EventMessage {
-        EventMessage {
-            typ: Some(typ),
-            action: Some(action.to_owned()),
-            actor: Some(EventActor { id: Some("c1".to_owned()), attributes: None }),
-            ..EventMessage::default()
-        }
-    }
-
     #[test]
-    fn only_what_changes_a_list_is_told() {
-        use EventMessageTypeEnum::{BUILDER, CONTAINER, IMAGE, VOLUME};
-        let told = |typ, action| change(event(typ, action)).is_some();
-        assert!(told(CONTAINER, "start") && told(CONTAINER, "die") && told(IMAGE, "pull"));
-        assert!(
-            !told(CONTAINER, "exec_create: sh") && !told(VOLUME, "mount") && !told(BUILDER, "prune")
-        );
+    fn who_comes_late_hears_how_things_stand() {
+        let link = Link::new(Endpoint::at("/nowhere").unwrap());
+        link.tell(News::Connected);
+        link.tell(News::Vm(VmStatus::Off));
+        let (tell, told) = mpsc::channel();
+        link.listen(move |news| tell.send(format!("{news:?}")).is_ok());
+        link.tell(News::Unreachable("gone".to_owned()));
+        let heard: Vec<String> = told.try_iter().collect();
+        assert_eq!(heard, ["Connected", "Vm(Off)", r#"Unreachable("gone")"#]);
+        drop(told);
+        link.tell(News::Connecting);
+        assert!(link.audience().listeners.is_empty());
     }
 }

@@ -48,6 +48,11 @@ pub(crate) struct OpenStream<'a> {
 }
 
 impl OpenStream<'_> {
+    /// Cancelled when the page closes the channel.
+    pub(crate) fn closed(&self) -> CancellationToken {
+        self.token.clone()
+    }
+
     /// Runs `work` until it ends or the page closes the channel.
     pub(crate) async fn until_closed<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         self.token.run_until_cancelled(work).await

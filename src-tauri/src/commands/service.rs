@@ -4,7 +4,7 @@ use tauri::{State, ipc::Channel};
 
 use super::Answer;
 use crate::{
-    link::{Link, PageGone},
+    link::Link,
     model::{Vm, WatchEvent},
     streams::Streams,
 };
@@ -19,7 +19,13 @@ pub(crate) async fn watch(
     // A page that loads anew has left its channels behind.
     streams.close_all();
     let stream = streams.open(on_event.id());
-    stream.until_closed(link.watch(&on_event)).await.map_or(Ok(()), |PageGone| Ok(()))
+    let closed = stream.closed();
+    link.listen(move |news| {
+        !closed.is_cancelled()
+            && WatchEvent::of(news).is_none_or(|event| on_event.send(event).is_ok())
+    });
+    stream.until_closed(std::future::pending::<()>()).await;
+    Ok(())
 }
 
 #[tauri::command]
@@ -36,6 +42,11 @@ pub(crate) async fn stream_close(streams: State<'_, Streams>, channel: u32) -> A
 #[tauri::command]
 pub(crate) async fn vm_start(link: State<'_, Link>) -> Answer<Vm> {
     Ok(link.client().await?.vm_start().await?.into())
+}
+
+#[tauri::command]
+pub(crate) async fn vm_restart(link: State<'_, Link>) -> Answer<Vm> {
+    Ok(link.client().await?.vm_restart().await?.into())
 }
 
 #[tauri::command]

@@ -12,17 +12,29 @@ macro_rules! declared {
     };
 }
 
+mod container_details;
+mod container_files;
+mod container_isolation;
 mod containers;
+mod image_files;
 mod images;
 mod run;
 mod service;
+mod settings;
 mod system;
+mod usage;
 
+pub(crate) use container_details::*;
+pub(crate) use container_files::*;
+pub(crate) use container_isolation::*;
 pub(crate) use containers::*;
+pub(crate) use image_files::*;
 pub(crate) use images::*;
 pub(crate) use run::*;
 pub(crate) use service::*;
+pub(crate) use settings::*;
 pub(crate) use system::*;
+pub(crate) use usage::*;
 
 #[cfg(test)]
 mod tests {
@@ -37,11 +49,17 @@ mod tests {
     fn the_pages_types_are_these() {
         let modules = [
             vec![Code::decl(), Failure::decl()],
+            super::container_details::declarations(),
+            super::container_files::declarations(),
+            super::container_isolation::declarations(),
             super::containers::declarations(),
+            super::image_files::declarations(),
             super::images::declarations(),
             super::run::declarations(),
             super::service::declarations(),
+            super::settings::declarations(),
             super::system::declarations(),
+            super::usage::declarations(),
         ];
         let mut declarations: Vec<String> = modules.into_iter().flatten().collect();
         declarations.sort();

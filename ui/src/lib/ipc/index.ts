@@ -2,6 +2,9 @@
 export { failure, type Stream } from "./core";
 export * from "./containers";
 export * from "./images";
+export * from "./preferences";
 export * from "./run";
 export * from "./service";
+export * from "./settings";
 export * from "./system";
+export * from "./usage";

@@ -63,6 +63,10 @@ class Session {
     await this.#changeVm(t("error.vmStop"), ipc.vmStop);
   }
 
+  async restartVm(): Promise<void> {
+    await this.#changeVm(t("error.vmRestart"), ipc.vmRestart);
+  }
+
   async #changeVm(title: string, change: () => Promise<Vm>): Promise<void> {
     this.vmBusy = true;
     try {

@@ -3,7 +3,8 @@ import type { Component } from "svelte";
 import ConfirmDialog from "../../components/ConfirmDialog.svelte";
 
 export const SECTIONS = ["dashboard", "containers", "images", "volumes", "networks", "lab", "settings"] as const;
-export type Section = (typeof SECTIONS)[number];
+/** The first run is a place too, which the sidebar does not list. */
+export type Section = (typeof SECTIONS)[number] | "welcome";
 
 export interface Place {
   readonly section: Section;
