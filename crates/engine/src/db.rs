@@ -106,10 +106,7 @@ impl Db {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|cause| error(path, "make its folder", &cause))?;
         }
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create(path)
-            .map_err(|cause| error(path, "open", &cause))?;
+        let database = create(path).map_err(|cause| error(path, "open", &cause))?;
         if let Some(other) = prepare(&database).map_err(failed("prepare"))? {
             let cause = format!("its schema is {other:?}, this version of Coracle knows {SCHEMA:?}");
             return Err(error(path, "open", &cause));
@@ -122,8 +119,7 @@ impl Db {
         std::thread::Builder::new()
             .name("engine-db".to_owned())
             .spawn(move || {
-                serve(&name, &database, received);
-                drop(database);
+                serve(&name, database, received);
                 let _ = end.send(());
             })
             .map_err(|cause| error(path, "start its thread", &cause))?;
@@ -172,6 +168,10 @@ impl Db {
         self.jobs.send(Job { write, done }).await.map_err(|_| closed())?;
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
+}
+
+fn create(path: &Path) -> Result<Database, redb::DatabaseError> {
+    Database::builder().set_cache_size(CACHE_BYTES).create(path)
 }
 
 /// Answers with another version's schema, and leaves that as it is.
@@ -226,10 +226,11 @@ fn load(path: &Path, database: &Database) -> Result<Loaded, DbError> {
     Ok(loaded)
 }
 
-fn serve(path: &Path, database: &Database, mut jobs: mpsc::Receiver<Job>) {
+fn serve(path: &Path, database: Database, mut jobs: mpsc::Receiver<Job>) {
+    let mut open = Some(database);
     let mut batch = Vec::new();
     while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
-        let result = commit(database, &batch).map_err(|cause| error(path, "write", &cause));
+        let result = commit(path, &mut open, &batch);
         let mut closed = false;
         for job in batch.drain(..) {
             closed |= matches!(job.write, Write::Close);
@@ -241,7 +242,19 @@ fn serve(path: &Path, database: &Database, mut jobs: mpsc::Receiver<Job>) {
     }
 }
 
-fn commit(database: &Database, batch: &[Job]) -> Result<(), redb::Error> {
+/// Writes a batch. After a failed write, such as on a full disk, redb refuses all further ones until it is opened anew, so
+/// the next batch does that. Rows say all of a thing, so it does not matter whether the failed ones were stored after all.
+fn commit(path: &Path, open: &mut Option<Database>, batch: &[Job]) -> Result<(), DbError> {
+    let database = match open.take() {
+        Some(database) => database,
+        None => create(path).map_err(|cause| error(path, "open", &cause))?,
+    };
+    write(&database, batch).map_err(|cause| error(path, "write", &cause))?;
+    *open = Some(database);
+    Ok(())
+}
+
+fn write(database: &Database, batch: &[Job]) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     {
         let mut containers = transaction.open_table(CONTAINERS)?;

@@ -97,7 +97,8 @@ impl Snapshot {
 #[derive(Debug)]
 pub(crate) struct Catalog {
     path: PathBuf,
-    database: Mutex<Database>,
+    /// None after a failed write: redb refuses all further ones until it is opened anew.
+    database: Mutex<Option<Database>>,
     current: RwLock<Arc<Snapshot>>,
 }
 
@@ -107,13 +108,10 @@ impl Catalog {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(StorageError::file(folder))?;
         }
-        let at = At(path);
-        let database =
-            Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(|e| at.database(e))?;
-        let snapshot = at.load(&database)?;
+        let (database, snapshot) = At(path).open()?;
         Ok(Self {
             path: path.to_owned(),
-            database: Mutex::new(database),
+            database: Mutex::new(Some(database)),
             current: RwLock::new(Arc::new(snapshot)),
         })
     }
@@ -124,21 +122,40 @@ impl Catalog {
     }
 
     /// Lets `change` edit what exists, and writes the difference. When `change` or the disk fails,
-    /// nothing has changed. Blocking.
+    /// nothing has changed, and the next update opens the database anew. Blocking.
     pub(crate) fn update<T, E: From<StorageError>>(
         &self,
         change: impl FnOnce(&mut Snapshot) -> Result<T, E>,
     ) -> Result<T, E> {
-        let database: MutexGuard<'_, Database> = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = At(&self.path);
+        let mut slot: MutexGuard<'_, Option<Database>> =
+            self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let database = match slot.take() {
+            Some(database) => database,
+            None => {
+                // A write that failed at its end may be on the disk all the same: what is there counts.
+                let (database, snapshot) = at.open()?;
+                self.show(snapshot);
+                database
+            }
+        };
+        let database = &*slot.insert(database);
         let old = self.snapshot();
         let mut new = Snapshot::clone(&old);
         let value = change(&mut new)?;
         if new == *old {
             return Ok(value);
         }
-        At(&self.path).store(&database, &old, &new)?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+        if let Err(error) = at.store(database, &old, &new) {
+            *slot = None;
+            return Err(error.into());
+        }
+        self.show(new);
         Ok(value)
+    }
+
+    fn show(&self, snapshot: Snapshot) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
     }
 }
 
@@ -153,6 +170,13 @@ impl At<'_> {
     fn record(&self, key: &str) -> impl FnOnce(serde_json::Error) -> StorageError {
         let (path, key) = (self.0.to_owned(), key.to_owned());
         |source| StorageError::Record { path, key, source }
+    }
+
+    fn open(&self) -> Result<(Database, Snapshot), StorageError> {
+        let database =
+            Database::builder().set_cache_size(CACHE_BYTES).create(self.0).map_err(|e| self.database(e))?;
+        let snapshot = self.load(&database)?;
+        Ok((database, snapshot))
     }
 
     fn load(&self, database: &Database) -> Result<Snapshot, StorageError> {

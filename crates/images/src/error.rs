@@ -195,7 +195,7 @@ pub enum LayerError {
         cause: String,
     },
     /// The host's disk is full.
-    #[error("layer {digest}: no space left on device: {}", path.display())]
+    #[error("layer {digest}: no space left on device: {}: make room and try again", path.display())]
     DiskFull {
         /// The blob.
         digest: Digest,

@@ -71,12 +71,21 @@ pub(crate) fn image(layers: &[(Vec<u8>, &str, Vec<u8>)]) -> Made {
 }
 
 pub(crate) fn image_for(architecture: &str, layers: &[(Vec<u8>, &str, Vec<u8>)]) -> Made {
+    image_saying("made", architecture, layers)
+}
+
+/// An image whose history says `created_by`, which may be long.
+pub(crate) fn image_saying(
+    created_by: &str,
+    architecture: &str,
+    layers: &[(Vec<u8>, &str, Vec<u8>)],
+) -> Made {
     let architecture = if architecture == "host" { host_architecture() } else { architecture };
     let diff_ids: Vec<_> = layers.iter().map(|(_, _, tar)| Digest::of(tar).to_string()).collect();
     let config = json!({
         "architecture": architecture, "os": "linux", "created": "2024-05-06T07:08:09Z",
         "config": {"Cmd": ["true"]}, "rootfs": {"type": "layers", "diff_ids": diff_ids},
-        "history": layers.iter().map(|_| json!({"created_by": "made"})).collect::<Vec<_>>(),
+        "history": layers.iter().map(|_| json!({"created_by": created_by})).collect::<Vec<_>>(),
     });
     let config = serde_json::to_vec(&config).unwrap();
     let descriptor = |media_type: &str, bytes: &[u8]| -> Value {

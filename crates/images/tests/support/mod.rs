@@ -34,6 +34,15 @@ impl Home {
         Self { folder, store }
     }
 
+    /// On a disk of its own, which can be filled; none, and said so, where none can be mounted.
+    #[cfg(target_os = "linux")]
+    pub(crate) async fn on_small_disk(mebibytes: u64) -> Option<(Self, SmallDisk)> {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = SmallDisk::mount(folder.path(), mebibytes)?;
+        let store = open(folder.path(), RegistrySettings::default()).await;
+        Some((Self { folder, store }, disk))
+    }
+
     /// As after a crash of the service: the store is opened anew on what is on the disk.
     pub(crate) async fn reopened(self) -> Self {
         let Self { folder, store } = self;
@@ -94,4 +103,51 @@ impl Home {
 
 async fn open(folder: &Path, settings: RegistrySettings) -> Store {
     Store::open(&folder.join("images"), &folder.join("db/images.redb"), settings).await.unwrap()
+}
+
+/// A file system in memory on a folder, until it is dropped.
+#[cfg(target_os = "linux")]
+pub(crate) struct SmallDisk {
+    at: PathBuf,
+}
+
+#[cfg(target_os = "linux")]
+impl SmallDisk {
+    fn mount(at: &Path, mebibytes: u64) -> Option<Self> {
+        let size = format!("size={mebibytes}m");
+        let mut mount = std::process::Command::new("mount");
+        let done = mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).output().unwrap();
+        if !done.status.success() {
+            eprintln!("SKIPPED: no disk to fill: {}", String::from_utf8_lossy(&done.stderr).trim());
+            return None;
+        }
+        Some(Self { at: at.to_owned() })
+    }
+
+    /// Leaves room for no more than `left_bytes`.
+    pub(crate) fn fill(&self, left_bytes: u64) {
+        use std::io::Write as _;
+        let filler = self.filler();
+        let mut file = std::fs::File::create(&filler).unwrap();
+        while file.write_all(&[1; 4096]).is_ok() {}
+        let size = file.metadata().unwrap().len();
+        file.set_len(size.saturating_sub(left_bytes)).unwrap();
+    }
+
+    pub(crate) fn give_room(&self) {
+        std::fs::remove_file(self.filler()).unwrap();
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.at.join("filler")
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: a store may still have files open on it.
+        let done = std::process::Command::new("umount").arg("--lazy").arg(&self.at).status();
+        assert!(std::thread::panicking() || done.unwrap().success());
+    }
 }
