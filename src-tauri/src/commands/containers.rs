@@ -1,27 +1,24 @@
-//! Containers.
+//! Containers: the list, and what can be done to one.
 
 use client::bollard::{
     Docker,
-    container::LogOutput,
-    models::ContainerSummary,
+    models::{ContainerSummary, PortSummary},
     query_parameters::{
-        ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
-        StopContainerOptions,
+        KillContainerOptions, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+        RenameContainerOptionsBuilder, RestartContainerOptions, StartContainerOptions, StopContainerOptions,
     },
 };
-use futures::StreamExt;
-use tauri::{State, ipc::Channel};
+use tauri::State;
 
 use super::Answer;
 use crate::{
-    failure::Failure,
     link::Link,
-    model::{Container, LogEvent, LogPiece},
-    streams::Streams,
+    model::{Container, ContainerAction, Port},
 };
 
-/// How many pieces of output may share a message to the page.
-const PIECES_PER_MESSAGE: usize = 512;
+/// Labels that `docker compose` puts on what it makes.
+const PROJECT: &str = "com.docker.compose.project";
+const SERVICE: &str = "com.docker.compose.service";
 
 #[tauri::command]
 pub(crate) async fn containers_list(link: State<'_, Link>) -> Answer<Vec<Container>> {
@@ -32,6 +29,9 @@ pub(crate) async fn containers_list(link: State<'_, Link>) -> Answer<Vec<Contain
 
 fn row(summary: ContainerSummary) -> Container {
     let name = summary.names.and_then(|names| names.into_iter().next()).unwrap_or_default();
+    let mut labels = summary.labels.unwrap_or_default();
+    let mut ports: Vec<Port> = summary.ports.unwrap_or_default().into_iter().map(port).collect();
+    ports.sort();
     Container {
         id: summary.id.unwrap_or_default(),
         name: name.trim_start_matches('/').to_owned(),
@@ -40,17 +40,39 @@ fn row(summary: ContainerSummary) -> Container {
         state: summary.state.map(|state| state.to_string()).unwrap_or_default(),
         status: summary.status.unwrap_or_default(),
         created_unix_s: summary.created.unwrap_or_default(),
+        ports,
+        project: labels.remove(PROJECT),
+        service: labels.remove(SERVICE),
+    }
+}
+
+fn port(summary: PortSummary) -> Port {
+    Port {
+        container_port: summary.private_port,
+        protocol: summary.typ.map(|typ| typ.to_string()).unwrap_or_default(),
+        host_port: summary.public_port,
+        host_ip: summary.ip.unwrap_or_default(),
     }
 }
 
 #[tauri::command]
-pub(crate) async fn container_start(link: State<'_, Link>, id: String) -> Answer<()> {
-    Ok(link.client().await?.docker()?.start_container(&id, None::<StartContainerOptions>).await?)
+pub(crate) async fn container_act(link: State<'_, Link>, id: String, action: ContainerAction) -> Answer<()> {
+    let docker = link.client().await?.docker()?;
+    match action {
+        ContainerAction::Start => docker.start_container(&id, None::<StartContainerOptions>).await?,
+        ContainerAction::Stop => docker.stop_container(&id, None::<StopContainerOptions>).await?,
+        ContainerAction::Restart => docker.restart_container(&id, None::<RestartContainerOptions>).await?,
+        ContainerAction::Pause => docker.pause_container(&id).await?,
+        ContainerAction::Unpause => docker.unpause_container(&id).await?,
+        ContainerAction::Kill => docker.kill_container(&id, None::<KillContainerOptions>).await?,
+    }
+    Ok(())
 }
 
 #[tauri::command]
-pub(crate) async fn container_stop(link: State<'_, Link>, id: String) -> Answer<()> {
-    Ok(link.client().await?.docker()?.stop_container(&id, None::<StopContainerOptions>).await?)
+pub(crate) async fn container_rename(link: State<'_, Link>, id: String, name: String) -> Answer<()> {
+    let options = RenameContainerOptionsBuilder::default().name(&name).build();
+    Ok(link.client().await?.docker()?.rename_container(&id, options).await?)
 }
 
 #[tauri::command]
@@ -58,41 +80,8 @@ pub(crate) async fn container_remove(link: State<'_, Link>, id: String, force: b
     remove(&link.client().await?.docker()?, &id, force).await
 }
 
-pub(super) async fn remove(docker: &Docker, id: &str, force: bool) -> Answer<()> {
+/// Removes a container and its nameless volumes.
+pub(crate) async fn remove(docker: &Docker, id: &str, force: bool) -> Answer<()> {
     let options = RemoveContainerOptionsBuilder::default().force(force).v(true).build();
     Ok(docker.remove_container(id, Some(options)).await?)
-}
-
-/// The last `tail` lines, then everything that comes, until the container stops or the page closes the channel.
-#[tauri::command]
-pub(crate) async fn container_logs(
-    link: State<'_, Link>,
-    streams: State<'_, Streams>,
-    id: String,
-    tail: u32,
-    on_event: Channel<LogEvent>,
-) -> Answer<()> {
-    let docker = link.client().await?.docker()?;
-    let options =
-        LogsOptionsBuilder::default().follow(true).stdout(true).stderr(true).tail(&tail.to_string()).build();
-    let stream = streams.open(on_event.id());
-    let follow = async {
-        let mut batches = docker.logs(&id, Some(options)).ready_chunks(PIECES_PER_MESSAGE);
-        while let Some(batch) = batches.next().await {
-            let pieces =
-                batch.into_iter().map(|item| item.map(|output| piece(&output))).collect::<Result<_, _>>()?;
-            if on_event.send(LogEvent::Output { pieces }).is_err() {
-                return Ok(());
-            }
-        }
-        // Whether the page still listens matters to nobody any more.
-        let _ = on_event.send(LogEvent::End);
-        Ok::<_, Failure>(())
-    };
-    stream.until_closed(follow).await.unwrap_or(Ok(()))
-}
-
-fn piece(output: &LogOutput) -> LogPiece {
-    let error = matches!(output, LogOutput::StdErr { .. });
-    LogPiece { error, text: String::from_utf8_lossy(output.as_ref()).into_owned() }
 }

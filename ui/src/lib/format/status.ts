@@ -1,9 +1,13 @@
 // Docker's status text ("Up 3 minutes", "Exited (137) 2 hours ago") is a snapshot. Taken apart, it can be
 // told in the reader's language and keep its age without asking again.
 
+export type Health = "starting" | "healthy" | "unhealthy";
+
 export interface Status {
   /** Only of one that has ended. */
   exitCode?: number;
+  /** Only of a running one with a health check. */
+  health?: Health;
   /** When its present state began, as near as the text tells. */
   sinceMs?: number;
 }
@@ -22,6 +26,9 @@ export function parseStatus(text: string, nowMs: number): Status {
   const status: Status = {};
   const code = /^\w+ \((\d+)\)/.exec(text);
   if (code) status.exitCode = Number(code[1]);
+
+  const health = /\((?:health: )?(starting|healthy|unhealthy)\)/.exec(text)?.[1];
+  if (health) status.health = health as Health;
 
   if (/less than a second/i.test(text)) {
     status.sinceMs = nowMs;

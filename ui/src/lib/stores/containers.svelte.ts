@@ -1,19 +1,28 @@
-// The containers that coracled lists.
-import type { Container, RunRequest } from "../bindings";
+// The containers that coracled lists, and what is done to them.
+import type { Container, ContainerAction, RunRequest } from "../bindings";
 import { clock } from "../clock.svelte";
+import { isUp } from "../format/containers";
 import { parseStatus, type Status } from "../format/status";
-import { t } from "../i18n/index.svelte";
+import { t, type Key } from "../i18n/index.svelte";
 import * as ipc from "../ipc";
 import { onChange, onConnected } from "./changes";
 import { notices } from "./notices.svelte";
 import { coalesced } from "./refresh";
 
+export { isUp };
+
 export interface ContainerRow extends Container {
   readonly parsed: Status;
 }
 
-export const isUp = (container: Container): boolean =>
-  ["running", "paused", "restarting", "stopping"].includes(container.state);
+const FAILED: Record<ContainerAction, Key> = {
+  start: "error.start",
+  stop: "error.stop",
+  restart: "error.restart",
+  pause: "error.pause",
+  unpause: "error.unpause",
+  kill: "error.kill",
+};
 
 class Containers {
   all = $state.raw<readonly ContainerRow[]>([]);
@@ -37,19 +46,30 @@ class Containers {
     return this.all.find((container) => container.id === id);
   }
 
+  act(container: Container, action: ContainerAction): Promise<boolean> {
+    const title = t(FAILED[action], { name: container.name });
+    return this.#attempt(container, title, () => ipc.containerAct(container.id, action));
+  }
+
   start(container: Container): Promise<boolean> {
-    return this.#act(container, t("error.start", { name: container.name }), () => ipc.containerStart(container.id));
+    return this.act(container, "start");
   }
 
   stop(container: Container): Promise<boolean> {
-    return this.#act(container, t("error.stop", { name: container.name }), () => ipc.containerStop(container.id));
+    return this.act(container, "stop");
   }
 
   remove(container: Container): Promise<boolean> {
     const force = isUp(container);
-    return this.#act(container, t("error.remove", { name: container.name }), () =>
+    return this.#attempt(container, t("error.remove", { name: container.name }), () =>
       ipc.containerRemove(container.id, force),
     );
+  }
+
+  /** Failures are the caller's to show. */
+  async rename(container: Container, name: string): Promise<void> {
+    await ipc.containerRename(container.id, name);
+    await this.load();
   }
 
   /** The id of the new container. Failures are the caller's to show. */
@@ -59,7 +79,7 @@ class Containers {
     return id;
   }
 
-  async #act(container: Container, title: string, work: () => Promise<void>): Promise<boolean> {
+  async #attempt(container: Container, title: string, work: () => Promise<void>): Promise<boolean> {
     this.busy[container.id] = true;
     try {
       return await notices.attempt(title, work);
