@@ -322,6 +322,12 @@ pub struct ImageFile {
 }
 
 impl ImageFile {
+    /// How many will come, where coracled says so.
+    pub fn size_bytes(&self) -> Option<u64> {
+        let length = self.answer.headers.get(hyper::header::CONTENT_LENGTH)?;
+        length.to_str().ok()?.parse().ok()
+    }
+
     /// The next piece; none at the end.
     pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, CallError> {
         self.answer.piece().await

@@ -1,79 +1,134 @@
-//! Images.
+//! Images: the list, one in detail, names, removal.
+
+use std::collections::HashMap;
 
 use client::bollard::{
-    models::{CreateImageInfo, ImageSummary},
-    query_parameters::{CreateImageOptionsBuilder, ListImagesOptions, RemoveImageOptionsBuilder},
+    models::{ContainerSummary, ContainerSummaryStateEnum, HealthConfig, ImageInspect, ImageSummary},
+    query_parameters::{
+        ListContainersOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
+    },
 };
-use futures::StreamExt;
-use tauri::{State, ipc::Channel};
+use tauri::State;
 
 use super::Answer;
 use crate::{
     failure::Failure,
     link::Link,
-    model::{Image, PullProgress, PullStep},
-    streams::Streams,
+    model::{Image, ImageDetails, ImageInstruction, ImageSettings, ImageUser},
 };
-
-/// How many steps may share a message to the page.
-const STEPS_PER_MESSAGE: usize = 256;
 
 #[tauri::command]
 pub(crate) async fn images_list(link: State<'_, Link>) -> Answer<Vec<Image>> {
-    let list = link.client().await?.docker()?.list_images(None::<ListImagesOptions>).await?;
-    Ok(list.into_iter().map(row).collect())
+    let docker = link.client().await?.docker()?;
+    let wanted = ListImagesOptionsBuilder::default().shared_size(true).manifests(true).build();
+    let everyone = ListContainersOptionsBuilder::default().all(true).build();
+    let (list, containers, engine) = tokio::try_join!(
+        docker.list_images(Some(wanted)),
+        docker.list_containers(Some(everyone)),
+        docker.version(),
+    )?;
+    let machine = engine.arch.unwrap_or_default();
+    let mut users = users(containers);
+    Ok(list.into_iter().map(|summary| row(summary, &machine, &mut users)).collect())
 }
 
-fn row(summary: ImageSummary) -> Image {
+/// Containers by the id of their image.
+pub(super) fn users(containers: Vec<ContainerSummary>) -> HashMap<String, Vec<ImageUser>> {
+    let mut users: HashMap<_, Vec<_>> = HashMap::new();
+    for container in containers {
+        let name = container.names.and_then(|names| names.into_iter().next()).unwrap_or_default();
+        let user = ImageUser {
+            id: container.id.unwrap_or_default(),
+            name: name.trim_start_matches('/').to_owned(),
+            running: container.state.is_some_and(|state| {
+                use ContainerSummaryStateEnum::{PAUSED, RESTARTING, RUNNING};
+                matches!(state, RUNNING | PAUSED | RESTARTING)
+            }),
+        };
+        users.entry(container.image_id.unwrap_or_default()).or_default().push(user);
+    }
+    users
+}
+
+fn row(summary: ImageSummary, machine: &str, users: &mut HashMap<String, Vec<ImageUser>>) -> Image {
+    let platform = summary.manifests.iter().flatten().find_map(|manifest| {
+        let platform = &manifest.image_data.as_ref()?.platform;
+        let architecture = platform.architecture.clone().filter(|text| !text.is_empty())?;
+        let variant = platform.variant.iter().filter(|text| !text.is_empty()).map(|text| format!("/{text}"));
+        let os = platform.os.as_deref().unwrap_or("linux");
+        Some((format!("{os}/{architecture}{}", variant.collect::<String>()), architecture))
+    });
     Image {
+        users: users.remove(&summary.id).unwrap_or_default(),
         id: summary.id,
         references: summary.repo_tags.into_iter().filter(|tag| tag != "<none>:<none>").collect(),
         size_bytes: summary.size,
+        shared_bytes: Some(summary.shared_size).filter(|bytes| *bytes >= 0),
         created_unix_s: summary.created,
+        foreign: platform.as_ref().is_some_and(|(_, made_for)| !machine.is_empty() && made_for != machine),
+        platform: platform.map(|(text, _)| text),
     }
 }
 
-/// Pulls, and ends when the image can be run. Closing the channel cancels the pull.
 #[tauri::command]
-pub(crate) async fn image_pull(
-    link: State<'_, Link>,
-    streams: State<'_, Streams>,
-    reference: String,
-    on_event: Channel<PullProgress>,
-) -> Answer<()> {
-    let docker = link.client().await?.docker()?;
-    let options = CreateImageOptionsBuilder::default().from_image(&with_tag(&reference)).build();
-    let stream = streams.open(on_event.id());
-    let pull = async {
-        let mut batches = docker.create_image(Some(options), None, None).ready_chunks(STEPS_PER_MESSAGE);
-        while let Some(batch) = batches.next().await {
-            let steps = batch.into_iter().map(|item| item.map(step)).collect::<Result<_, _>>()?;
-            if on_event.send(PullProgress { steps }).is_err() {
-                break;
-            }
-        }
-        Ok::<_, Failure>(())
+pub(crate) async fn image_details(link: State<'_, Link>, image: String) -> Answer<ImageDetails> {
+    let inspected = link.client().await?.image_inspect(&image).await?;
+    let unreadable = |error| Failure::other(format!("what coracled says of {image} is not understood: {error}"));
+    let json = serde_json::to_string_pretty(&inspected).map_err(unreadable)?;
+    let found: ImageInspect = serde_json::from_value(inspected).map_err(unreadable)?;
+    Ok(ImageDetails {
+        id: found.id.unwrap_or_default(),
+        digests: found.repo_digests.unwrap_or_default(),
+        author: found.author.unwrap_or_default(),
+        comment: found.comment.unwrap_or_default(),
+        config: found.config.map(settings).unwrap_or_default(),
+        json,
+    })
+}
+
+fn settings(config: client::bollard::models::ImageConfig) -> ImageSettings {
+    let sorted = |list: Option<Vec<String>>| {
+        let mut list = list.unwrap_or_default();
+        list.sort();
+        list
     };
-    stream.until_closed(pull).await.unwrap_or(Ok(()))
-}
-
-/// Docker's API pulls all tags of a name without one; nobody means that.
-fn with_tag(reference: &str) -> String {
-    let reference = reference.trim();
-    let last = reference.rsplit('/').next().unwrap_or_default();
-    if last.contains([':', '@']) { reference.to_owned() } else { format!("{reference}:latest") }
-}
-
-fn step(info: CreateImageInfo) -> PullStep {
-    let detail = info.progress_detail.unwrap_or_default();
-    PullStep {
-        layer: info.id.unwrap_or_default(),
-        status: info.status.unwrap_or_default(),
-        current_bytes: detail.current,
-        total_bytes: detail.total,
+    ImageSettings {
+        entrypoint: config.entrypoint.unwrap_or_default(),
+        command: config.cmd.unwrap_or_default(),
+        environment: config.env.unwrap_or_default(),
+        working_folder: config.working_dir.unwrap_or_default(),
+        user: config.user.unwrap_or_default(),
+        ports: sorted(config.exposed_ports),
+        volumes: sorted(config.volumes),
+        labels: config.labels.unwrap_or_default().into_iter().collect(),
+        stop_signal: config.stop_signal.unwrap_or_default(),
+        health_check: config.healthcheck.and_then(|HealthConfig { test, .. }| test).unwrap_or_default(),
     }
 }
 
+/// Newest first, as `docker history` has it.
+#[tauri::command]
+pub(crate) async fn image_history(link: State<'_, Link>, image: String) -> Answer<Vec<ImageInstruction>> {
+    let history = link.client().await?.docker()?.image_history(&image).await?;
+    let instructions = history.into_iter().map(|item| ImageInstruction {
+        created_by: item.created_by,
+        comment: item.comment,
+        created_unix_s: item.created,
+        size_bytes: item.size,
+        tags: item.tags,
+    });
+    Ok(instructions.collect())
+}
+
+/// Gives an image one more name.
+#[tauri::command]
+pub(crate) async fn image_tag(link: State<'_, Link>, image: String, reference: String) -> Answer<()> {
+    let (name, tag) = split(&reference);
+    let options = TagImageOptionsBuilder::default().repo(name).tag(tag.unwrap_or("latest")).build();
+    Ok(link.client().await?.docker()?.tag_image(&image, Some(options)).await?)
+}
+
+/// Takes a name off, and the image with its last one.
 #[tauri::command]
 pub(crate) async fn image_remove(link: State<'_, Link>, reference: String, force: bool) -> Answer<()> {
     let options = RemoveImageOptionsBuilder::default().force(force).build();
@@ -81,20 +136,62 @@ pub(crate) async fn image_remove(link: State<'_, Link>, reference: String, force
     Ok(())
 }
 
+/// A name and its tag, if it has one; a registry's port is none.
+pub(super) fn split(reference: &str) -> (&str, Option<&str>) {
+    match reference.trim().rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+        _ => (reference.trim(), None),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::with_tag;
+    use client::bollard::models::{
+        ImageManifestSummary, ImageManifestSummaryImageData, OciPlatform,
+    };
+
+    use super::*;
 
     #[test]
-    fn a_name_without_a_tag_gets_latest() {
-        for (given, wanted) in [
-            ("nginx", "nginx:latest"),
-            (" nginx ", "nginx:latest"),
-            ("localhost:5000/a/b", "localhost:5000/a/b:latest"),
-            ("localhost:5000/a/b:1", "localhost:5000/a/b:1"),
-            ("nginx@sha256:00", "nginx@sha256:00"),
+    fn names_and_tags() {
+        for (reference, wanted) in [
+            ("nginx", ("nginx", None)),
+            (" nginx:1 ", ("nginx", Some("1"))),
+            ("localhost:5000/a/b", ("localhost:5000/a/b", None)),
+            ("localhost:5000/a/b:1", ("localhost:5000/a/b", Some("1"))),
         ] {
-            assert_eq!(with_tag(given), wanted);
+            assert_eq!(split(reference), wanted);
         }
+    }
+
+    #[test]
+    fn a_row_says_who_uses_it_and_for_what_machine_it_is() {
+        let container = ContainerSummary {
+            id: Some("c1".into()),
+            names: Some(vec!["/web".into()]),
+            image_id: Some("sha256:1".into()),
+            state: Some(ContainerSummaryStateEnum::PAUSED),
+            ..ContainerSummary::default()
+        };
+        let platform = OciPlatform {
+            os: Some("linux".into()),
+            architecture: Some("arm64".into()),
+            variant: Some("v8".into()),
+            ..OciPlatform::default()
+        };
+        let data = ImageManifestSummaryImageData { platform, ..ImageManifestSummaryImageData::default() };
+        let summary = ImageSummary {
+            id: "sha256:1".into(),
+            repo_tags: vec!["a:1".into()],
+            shared_size: -1,
+            manifests: Some(vec![ImageManifestSummary {
+                image_data: Some(data),
+                ..ImageManifestSummary::default()
+            }]),
+            ..ImageSummary::default()
+        };
+        let row = row(summary, "amd64", &mut users(vec![container]));
+        assert_eq!(row.users, [ImageUser { id: "c1".into(), name: "web".into(), running: true }]);
+        assert_eq!((row.platform.as_deref(), row.foreign, row.shared_bytes), (Some("linux/arm64/v8"), true, None));
     }
 }

@@ -49,6 +49,8 @@ export interface FileSource {
   read(path: string, limitBytes: number): Promise<FileContents>;
   /** Asks where to, and copies the file or the folder there. */
   download?(path: string): Promise<void>;
+  /** Whether that can be downloaded; all can without it. */
+  canDownload?(entry: FileEntry): boolean;
   /** Asks which files, and copies them into the folder. */
   upload?(folder: string): Promise<void>;
   /** Replaces a file's contents by text. */

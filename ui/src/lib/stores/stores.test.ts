@@ -3,7 +3,7 @@ import type { Container, Image, Vm } from "../bindings";
 
 const ipc = vi.hoisted(() => ({
   containersList: vi.fn<() => Promise<unknown[]>>(),
-  containerStop: vi.fn<(id: string) => Promise<void>>(),
+  containerAct: vi.fn<(id: string, action: string) => Promise<void>>(),
   imagesList: vi.fn<() => Promise<unknown[]>>(),
 }));
 vi.mock("../ipc", async (original) => ({ ...(await original<object>()), ...ipc }));
@@ -21,13 +21,16 @@ const container: Container = {
   state: "running",
   status: "Up 5 seconds",
   created_unix_s: 1,
+  ports: [],
+  project: null,
+  service: null,
 };
 
 beforeEach(() => {
   vi.useFakeTimers();
   ipc.containersList.mockReset().mockResolvedValue([container]);
   ipc.imagesList.mockReset().mockResolvedValue([]);
-  ipc.containerStop.mockReset();
+  ipc.containerAct.mockReset();
   notices.all = [];
 });
 
@@ -42,7 +45,8 @@ describe("the session", () => {
     }
     await vi.advanceTimersByTimeAsync(500);
     expect(ipc.containersList).toHaveBeenCalledTimes(2);
-    expect(ipc.imagesList).toHaveBeenCalledTimes(1);
+    // Once more: who uses an image is in its row.
+    expect(ipc.imagesList).toHaveBeenCalledTimes(2);
     expect(containers.running).toBe(1);
   });
 
@@ -65,7 +69,7 @@ describe("the session", () => {
 
 describe("an action that fails", () => {
   it("is told once in coracled's words, and the list is read again", async () => {
-    ipc.containerStop.mockRejectedValue({ code: "not_found", message: "No such container: c1" });
+    ipc.containerAct.mockRejectedValue({ code: "not_found", message: "No such container: c1" });
     expect(await containers.stop(container)).toBe(false);
     expect(await containers.stop(container)).toBe(false);
     expect(notices.all.map((notice) => notice.detail)).toEqual(["No such container: c1"]);
@@ -76,7 +80,16 @@ describe("an action that fails", () => {
 
 describe("images", () => {
   it("have a row per name, and one if they have none", () => {
-    const image = (id: string, references: string[]): Image => ({ id, references, size_bytes: 1, created_unix_s: 1 });
+    const image = (id: string, references: string[]): Image => ({
+      id,
+      references,
+      size_bytes: 1,
+      shared_bytes: 0,
+      created_unix_s: 1,
+      platform: null,
+      foreign: false,
+      users: [],
+    });
     const found = rows([
       image("sha256:ffffffffffffffff", []),
       image("sha256:1", ["localhost:5000/b:1", "a:2"]),
