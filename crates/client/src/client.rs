@@ -17,9 +17,9 @@ use crate::{
 };
 
 /// What answers from memory.
-const SHORT: Duration = Duration::from_secs(10);
+pub(crate) const SHORT: Duration = Duration::from_secs(10);
 /// What probes the machine.
-const PROBE: Duration = Duration::from_secs(60);
+pub(crate) const PROBE: Duration = Duration::from_secs(60);
 /// A boot with every accelerator tried in turn.
 const BOOT: Duration = Duration::from_secs(300);
 /// What reads every byte of every image.

@@ -13,7 +13,9 @@
 //! Must not know: any crate of the engine. The types below are this side's own reading of the API.
 
 mod browse;
+mod cleanup;
 mod client;
+pub mod docker_context;
 mod endpoint;
 mod error;
 mod fsck;
@@ -21,17 +23,26 @@ mod http;
 pub mod isolation;
 mod report;
 mod service;
+mod settings;
+mod support;
 mod vm;
+mod vm_usage;
 
 pub use bollard;
 pub use browse::{
     DeviceNumber, DiffLine, Difference, FileEntry, FileType, FilesQuery, ImageDiff, ImageFile, ImageFiles,
     ImageLayers, LayerInfo, LayerName, WastedPath,
 };
+pub use cleanup::{Cleanup, Reclaimable};
 pub use client::{Client, ContainerWait, VmWatch};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{CallError, StartServiceError};
 pub use fsck::{Fsck, FsckFinding, FsckOutcome};
 pub use report::{ContainerCounts, Doctor, Finding, Guest, ImageCounts, Level, Report, Service};
 pub use service::ServiceLaunch;
+pub use settings::{
+    Counts, ProxyAddresses, RegistryMirror, SettingField, SettingLimits, SettingValues, Settings,
+};
+pub use support::SupportBundle;
 pub use vm::VmStatus;
+pub use vm_usage::{CpuUsage, DiskUsage, MemoryUsage, NetworkUsage, VmUsage, VmUsageWatch};

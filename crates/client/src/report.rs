@@ -93,6 +93,9 @@ pub struct Finding {
     /// What would help.
     #[serde(default)]
     pub fix: Option<String>,
+    /// The same as a line for a terminal, where one does it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
 }
 
 /// How bad a finding is.

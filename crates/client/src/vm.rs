@@ -31,6 +31,12 @@ pub enum VmStatus {
         /// How host and guest talk.
         #[serde(default)]
         transport: String,
+        /// The guest's memory.
+        #[serde(default)]
+        memory_mib: Option<u64>,
+        /// The guest's processors.
+        #[serde(default)]
+        cpus: Option<u32>,
         /// QEMU's process.
         #[serde(default)]
         pid: Option<u32>,

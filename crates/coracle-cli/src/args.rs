@@ -77,6 +77,14 @@ pub(crate) enum Verb {
     Status,
     /// Check this machine and say what would help
     Doctor,
+    /// Show or change settings
+    Settings(Settings),
+    /// Gather what helps to answer a question, without secrets, in a file
+    SupportBundle {
+        /// The file; else one with the time in its name, in the present folder
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Start, stop or look at the host service
     Service {
         #[command(subcommand)]
@@ -92,6 +100,18 @@ pub(crate) enum Verb {
         /// Which shell
         shell: Shell,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// Which one; all are shown without it
+    pub(crate) key: Option<String>,
+    /// What it is to be: text, a number, JSON, or a list with commas
+    #[arg(requires = "key", conflicts_with = "default")]
+    pub(crate) value: Option<String>,
+    /// Take it back to its default
+    #[arg(long, requires = "key")]
+    pub(crate) default: bool,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use bollard::errors::Error as DockerError;
+use client::docker_context::ContextError;
 use client::{CallError, EndpointError, StartServiceError};
 
 /// An exit code.
@@ -107,7 +108,7 @@ macro_rules! from {
     )* };
 }
 
-from!(CallError, StartServiceError, EndpointError, std::io::Error, serde_json::Error);
+from!(CallError, StartServiceError, EndpointError, ContextError, std::io::Error, serde_json::Error);
 
 #[cfg(test)]
 mod tests {

@@ -41,6 +41,8 @@ async fn run(arguments: Arguments) -> Result<Exit, exit::Failure> {
         Verb::Vm { action } => command::vm::run(action, out).await,
         Verb::Status => command::status::run(out).await,
         Verb::Doctor => command::doctor::run(out).await,
+        Verb::Settings(settings) => command::settings::run(settings, out).await,
+        Verb::SupportBundle { output } => command::support::run(output, out).await,
         Verb::Context { action } => command::context::run(&action, out),
         Verb::Run(run) => command::run::run(run, out).await,
         Verb::Exec(exec) => command::exec::run(exec, out).await,

@@ -8,16 +8,36 @@ use std::sync::Mutex;
 use anyhow::Context as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 /// A file is closed at this size.
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
 /// So many closed ones are kept.
 const KEEP: u32 = 3;
 
+/// What is logged; it can change.
+#[derive(Debug, Clone)]
+pub(crate) struct Filter(reload::Handle<EnvFilter, Registry>);
+
+impl Filter {
+    /// With the layer that it governs.
+    pub(crate) fn new(text: &str) -> anyhow::Result<(Self, reload::Layer<EnvFilter, Registry>)> {
+        let (layer, handle) = reload::Layer::new(parse(text)?);
+        Ok((Self(handle), layer))
+    }
+
+    pub(crate) fn set(&self, text: &str) -> anyhow::Result<()> {
+        Ok(self.0.reload(parse(text)?)?)
+    }
+}
+
+fn parse(text: &str) -> anyhow::Result<EnvFilter> {
+    EnvFilter::try_new(text).with_context(|| format!("log filter {text:?}"))
+}
+
 /// Starts logging, panics included.
-pub(crate) fn start(path: &Path, filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter).with_context(|| format!("log filter {filter:?}"))?;
+pub(crate) fn start(path: &Path, filter: &str) -> anyhow::Result<Filter> {
+    let (handle, filter) = Filter::new(filter)?;
     let file = Rotating::open(path, MAX_BYTES, KEEP).with_context(|| format!("log {}", path.display()))?;
     let to_file = fmt::layer().with_ansi(false).with_writer(Mutex::new(file));
     let terminal = io::stderr().is_terminal();
@@ -30,7 +50,7 @@ pub(crate) fn start(path: &Path, filter: &str) -> anyhow::Result<()> {
         tracing::error!("{panic}\n{backtrace}");
         default(panic);
     }));
-    Ok(())
+    Ok(handle)
 }
 
 /// A file that is renamed to `name.1` when it is full, which becomes `name.2`, ….

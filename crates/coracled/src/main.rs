@@ -19,6 +19,8 @@ mod service;
 mod settings;
 mod sys;
 mod trim;
+mod view;
+mod watch;
 
 use std::process::ExitCode;
 

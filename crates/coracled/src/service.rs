@@ -1,6 +1,6 @@
 //! The parts together, from the lock to the last drain.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -11,8 +11,9 @@ use vmm::{Vm, VmConfig};
 use crate::args::Args;
 use crate::ending::Requests;
 use crate::home::Home;
-use crate::live::Live;
+use crate::live::{Live, Parts};
 use crate::settings::Settings;
+use crate::watch::Watch;
 use crate::{bundled, lock, logging, places, trim};
 
 /// Runs until a signal or a client ends it.
@@ -20,9 +21,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let home = Home::open(args.home)?;
     let _lock = lock::take(&home.run().join("coracled.lock"))?;
     let settings_file = args.settings.unwrap_or_else(|| home.settings());
-    let settings = Settings::read(&settings_file)?;
-    let filter = args.log.as_deref().or(settings.log.as_deref()).unwrap_or("info");
-    logging::start(&home.log().join("coracled.log"), filter)?;
+    let (settings, set) = Settings::read(&settings_file)?;
+    let filter = args.log.as_deref().unwrap_or(settings.log_filter());
+    let filter = logging::start(&home.log().join("coracled.log"), filter)?;
     let requests = Requests::listen().context("listening for signals")?;
     let assets = places::assets(args.assets);
     let libexec = places::libexec(args.libexec);
@@ -42,8 +43,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         .await
         .context("opening the image store")?;
     let warnings = take_in_bundled(&images, &home, &assets).await;
-    let config = vm_config(&home, &settings, assets, libexec);
-    let (memory_bytes, cpus) = (config.memory_mib << 20, config.cpus);
+    let defaults = VmConfig::below(home.path(), assets, libexec);
+    let config = settings.configured(&defaults);
     let own_vms = OwnVmConfig::below(home.path(), config.clone());
     let vm = Vm::new(config);
     let engine = Engine::open(
@@ -52,6 +53,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             file_sharing: settings.file_sharing(),
             own_vms,
             publish_on: settings.publish_on,
+            name_servers: settings.dns.clone(),
             card: Some(home.card()),
         },
         images.clone(),
@@ -59,18 +61,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     )
     .await
     .context("opening the engine")?;
+    let parts = Parts { images: images.clone(), engine: engine.clone(), vm: vm.clone(), filter };
+    let live = Arc::new(Live::new(settings_file, home.clone(), parts, defaults, args.log, (settings, set)));
     let service = Service {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         home: home.path().to_owned(),
         socket: home.socket(),
         id: home.id()?,
-        memory_bytes,
-        cpus,
+        log_dir: home.log(),
+        preferences: live.clone(),
         warnings,
     };
-    // Without it settings count at the next start.
-    let live = Live::watch(&settings_file, home.clone(), images.clone());
-    if let Err(error) = &live {
+    // Without it what an editor changes counts at the next start.
+    let watch = Watch::begin(&live);
+    if let Err(error) = &watch {
         tracing::warn!("changes of settings are not seen: {error:#}");
     }
     let api = Api::new(engine.clone(), vm.clone(), service);
@@ -85,7 +89,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     // Where there is none it was never made.
     let _ = std::fs::remove_file(home.card());
     tracing::debug!("the engine is closed");
-    drop(live);
+    drop(watch);
     images.close().await;
     tracing::debug!("the image store is closed");
     vm.detach().await;
@@ -117,15 +121,3 @@ async fn take_in_bundled(images: &images::Store, home: &Home, assets: &Path) -> 
     }
 }
 
-fn vm_config(home: &Home, settings: &Settings, assets: PathBuf, libexec: PathBuf) -> VmConfig {
-    let defaults = VmConfig::below(home.path(), assets, libexec);
-    VmConfig {
-        memory_mib: settings.memory_mib.unwrap_or(defaults.memory_mib),
-        cpus: settings.cpus.unwrap_or(defaults.cpus),
-        data_disk_bytes: settings.data_disk_gib.map_or(defaults.data_disk_bytes, |gib| gib << 30),
-        accelerator: settings.accelerator,
-        transport: settings.transport,
-        qemu: settings.qemu.clone(),
-        ..defaults
-    }
-}

@@ -17,8 +17,10 @@ mod listen;
 mod messages;
 mod older;
 mod params;
+mod preferences;
 mod registry_auth;
 mod routes;
+mod scrub;
 mod serve;
 mod settings;
 mod state;
@@ -26,5 +28,6 @@ mod streams;
 mod version;
 
 pub use listen::{BindError, Connection, Listener};
+pub use preferences::{ChangeError, Counts, Field, Limits, Preferences, Shown};
 pub use serve::serve;
 pub use state::{Api, Service};

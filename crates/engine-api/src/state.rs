@@ -1,12 +1,15 @@
 //! What every handler has at hand.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use engine::Engine;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vmm::Vm;
+
+use crate::preferences::Preferences;
 
 /// What the service knows of itself.
 #[derive(Debug, Clone)]
@@ -19,10 +22,10 @@ pub struct Service {
     pub socket: PathBuf,
     /// A stable id of this installation, for `/info`.
     pub id: String,
-    /// The guest's memory, for `/info` while no guest tells it.
-    pub memory_bytes: u64,
-    /// The guest's processors, likewise.
-    pub cpus: u32,
+    /// The folder of `coracled.log` and `console.log`.
+    pub log_dir: PathBuf,
+    /// Who keeps the settings.
+    pub preferences: Arc<dyn Preferences>,
     /// What is wrong with this installation, for `/info` and the doctor.
     pub warnings: Vec<String>,
 }
@@ -32,7 +35,7 @@ pub struct Service {
 pub struct Api {
     pub(crate) engine: Engine,
     pub(crate) vm: Vm,
-    pub(crate) service: std::sync::Arc<Service>,
+    pub(crate) service: Arc<Service>,
     pub(crate) started: Instant,
     /// No new requests, endless streams end.
     pub(crate) stopping: CancellationToken,
@@ -47,7 +50,7 @@ impl Api {
         Self {
             engine,
             vm,
-            service: std::sync::Arc::new(service),
+            service: Arc::new(service),
             started: Instant::now(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),

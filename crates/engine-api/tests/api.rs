@@ -5,6 +5,8 @@
 
 #[path = "api/browse.rs"]
 mod browse;
+#[path = "api/settings.rs"]
+mod settings;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +47,7 @@ async fn served() -> Served {
         file_sharing: Vec::new(),
         own_vms,
         publish_on: engine::PublishOn::default(),
+        name_servers: Vec::new(),
         card: None,
     };
     let engine = Engine::open(engine, images, Arc::new(vm.clone())).await.unwrap();
@@ -53,8 +56,8 @@ async fn served() -> Served {
         home,
         socket: socket.clone(),
         id: "an-id".into(),
-        memory_bytes: 512 << 20,
-        cpus: 3,
+        log_dir: dir.path().join("log"),
+        preferences: Arc::new(settings::Fake::default()),
         warnings: vec!["WARNING: something".into()],
     };
     let api = Api::new(engine, vm, service);

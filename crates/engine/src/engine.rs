@@ -9,6 +9,7 @@ mod images;
 mod lifecycle;
 mod networks;
 mod registries;
+mod settings;
 mod update;
 mod views;
 pub(crate) mod volumes;
@@ -36,7 +37,7 @@ use crate::ports::Ports;
 use crate::ports::{Guest, Straight};
 use crate::registry::{Handle, Registry};
 use crate::session;
-use crate::shares::Shares;
+use crate::shares::{Roots, Shares};
 use crate::state::State;
 use crate::task::{Command, Reply, Shared, Task};
 use crate::volume::Volumes;
@@ -52,6 +53,8 @@ pub struct EngineConfig {
     pub own_vms: crate::OwnVmConfig,
     /// Where ports are published that name no address.
     pub publish_on: crate::PublishOn,
+    /// Who is asked for names that are not ours; none: the host's resolver.
+    pub name_servers: Vec<std::net::IpAddr>,
     /// Socket of the network card that published ports go through, where this system can have one.
     pub card: Option<PathBuf>,
 }
@@ -86,8 +89,9 @@ impl Engine {
         images: ::images::Store,
         machine: Arc<dyn Machine>,
     ) -> Result<Self, OpenError> {
-        let own_vms = Arc::new(OwnVms::new(config.own_vms, config.file_sharing.clone()));
-        let shares = Shares::new(config.file_sharing, Arc::clone(&machine));
+        let roots = Roots::new(config.file_sharing);
+        let own_vms = Arc::new(OwnVms::new(config.own_vms, roots.clone()));
+        let shares = Shares::new(roots, Arc::clone(&machine));
         let opening = tokio::task::spawn_blocking(move || Db::open(&config.db_path));
         let (db, loaded) = match opening.await {
             Ok(result) => result?,
@@ -96,6 +100,7 @@ impl Engine {
         let volumes = Volumes::load(db.clone(), loaded.volumes, &loaded.records);
         let (registry, cancel, tracker) = (Registry::default(), CancellationToken::new(), TaskTracker::new());
         let (networks, made) = Networks::load(loaded.networks);
+        networks.set_name_servers(config.name_servers);
         let way = Guest::new(
             Arc::clone(&machine),
             Arc::clone(&own_vms),

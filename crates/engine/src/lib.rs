@@ -68,6 +68,7 @@ pub use options::{
 };
 pub use own_vm::OwnVmConfig;
 pub use ports::{PortError, PublishOn};
+pub use prune::{Cleanup, Reclaimable};
 pub use shares::Error as ShareError;
 pub use streams::{Attached, Logs, Output, StdinError, StdinWriter};
 pub use time::until;

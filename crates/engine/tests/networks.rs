@@ -192,3 +192,48 @@ async fn a_new_name_is_told() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+#[tokio::test]
+async fn name_servers_are_told_to_who_runs_and_written_for_who_starts() {
+    let world = World::up().await;
+    let wanted = ["9.9.9.9".parse().unwrap(), "fd00::53".parse().unwrap()];
+    world.engine.set_name_servers(wanted.into());
+    let deadline = std::time::Instant::now() + Duration::from_secs(5);
+    while !world.fake.synced().iter().any(|told| told.name_servers == ["9.9.9.9", "fd00::53"]) {
+        assert!(std::time::Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // The same again is no news.
+    let told = world.fake.synced().len();
+    world.engine.set_name_servers(wanted.into());
+    for (name, network, text) in [
+        ("one", "host", "nameserver 9.9.9.9\nnameserver fd00::53\n"),
+        // The agent at the gateway asks them.
+        ("two", "bridge", "nameserver 172.17.0.1\n"),
+    ] {
+        let id = world.create(name, "sleep", on(network)).await;
+        world.engine.start(name).await.unwrap();
+        assert_eq!(world.fake.started_with(&id).resolv_conf, text);
+    }
+    assert_eq!(world.fake.synced().len(), told);
+}
+
+#[tokio::test]
+async fn a_clean_up_shows_what_goes() {
+    let world = World::up().await;
+    world.engine.network_create(named("web")).await.unwrap();
+    world.create("idle", "sleep", HostConfig::default()).await;
+    world.create("busy", "sleep", on("bridge")).await;
+    world.engine.start("busy").await.unwrap();
+    let shown = world.engine.cleanup().await.unwrap();
+    assert_eq!(shown.stopped_containers.names, ["idle"]);
+    assert_eq!((shown.unused_networks.names, shown.unused_networks.bytes), (vec!["web".to_owned()], Some(0)));
+    // Both containers are made of the one image.
+    assert_eq!((shown.unused_images.count, shown.unused_images.bytes), (0, Some(0)));
+    let gone = world.engine.container_prune(HashMap::new()).await.unwrap();
+    assert_eq!(gone.containers_deleted.unwrap().len(), 1);
+    world.engine.remove("busy", engine::RemoveOptions { force: true, volumes: false }).await.unwrap();
+    let shown = world.engine.cleanup().await.unwrap();
+    assert_eq!((shown.stopped_containers.count, shown.unused_images.count), (0, 1));
+    assert!(shown.unused_images.bytes > Some(0) && shown.dangling_images.count == 0, "{shown:?}");
+}

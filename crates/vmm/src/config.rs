@@ -1,6 +1,7 @@
 //! What a VM is made of and how it is kept alive. Plain data, no I/O.
 
 use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -118,7 +119,26 @@ pub struct VmConfig {
     /// Folder of what is remembered of QEMU and of accelerators; VMs of one host may share it.
     pub known_dir: PathBuf,
     /// Saved guests that this one may begin as a copy of, instead of booting. They speak by the serial transport only.
-    pub templates: Option<std::sync::Arc<crate::Templates>>,
+    pub templates: Option<Arc<crate::Templates>>,
+}
+
+/// A machine's description that may change while it runs: what it says counts from the next boot on.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan(Arc<RwLock<Arc<VmConfig>>>);
+
+impl Plan {
+    pub(crate) fn new(config: VmConfig) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(config))))
+    }
+
+    pub(crate) fn now(&self) -> Arc<VmConfig> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut VmConfig)) {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut held));
+    }
 }
 
 impl VmConfig {

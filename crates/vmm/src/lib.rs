@@ -19,6 +19,7 @@ mod confinement;
 mod console;
 mod doctor;
 mod error;
+mod host;
 mod hypervisor;
 mod owner;
 mod policy;
@@ -29,6 +30,7 @@ mod share;
 mod sparse;
 mod status;
 mod template;
+mod usage;
 mod verdicts;
 mod vm;
 
@@ -37,6 +39,7 @@ pub use card::CardError;
 pub use config::{Accelerator, Choice, RestartPolicy, VmConfig};
 pub use confinement::Confinement;
 pub use error::{StartError, StopError};
+pub use host::{HostMeans, free_disk_bytes};
 pub use hypervisor::{
     AttachError, Hypervisor, Machine, MachineEvent, MachineSpec, Memory, RepairError, SaveError, SpawnError,
     StopTrouble,
@@ -46,4 +49,5 @@ pub use record::{ProcessId, Record};
 pub use share::{Share, ShareError};
 pub use status::{Capabilities, Finding, Level, Stage, Status, Timings, Verdict};
 pub use template::Templates;
+pub use usage::{Sample, Usage};
 pub use vm::Vm;

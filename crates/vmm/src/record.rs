@@ -49,6 +49,12 @@ pub struct Record {
     /// How many have been shown in this VM's life: the next one's tag.
     #[serde(default)]
     pub shared: u32,
+    /// The guest's memory; unknown of a VM that an earlier release made.
+    #[serde(default)]
+    pub memory_mib: Option<u64>,
+    /// Its processors, likewise.
+    #[serde(default)]
+    pub cpus: Option<u32>,
 }
 
 impl Record {
@@ -114,6 +120,8 @@ mod tests {
             since_unix_ms: 5,
             shares: Vec::new(),
             shared: 0,
+            memory_mib: Some(512),
+            cpus: None,
         }
     }
 

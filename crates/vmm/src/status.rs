@@ -66,6 +66,12 @@ pub enum Status {
         accelerator: Accelerator,
         /// How host and guest speak.
         transport: transport::Kind,
+        /// The guest's memory, where that is known.
+        #[serde(default)]
+        memory_mib: Option<u64>,
+        /// Its processors, likewise.
+        #[serde(default)]
+        cpus: Option<u32>,
         /// QEMU's.
         pid: u32,
         /// The guest's boot id.
@@ -148,6 +154,9 @@ pub struct Finding {
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
+    /// The same as a line for a terminal, where one does it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
 }
 
 /// What is known of an accelerator here.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::config::Plan;
+use crate::doctor;
 use crate::{
     Agent, CardError, Finding, Hypervisor, Qemu, Share, ShareError, StartError, Status, StopError, VmConfig,
     owner::{self, Command},
@@ -17,6 +19,7 @@ pub struct Vm {
     status: watch::Receiver<Status>,
     agent: watch::Receiver<Option<Agent>>,
     findings: watch::Receiver<Vec<Finding>>,
+    plan: Plan,
 }
 
 impl Vm {
@@ -40,8 +43,21 @@ impl Vm {
     pub fn with_hypervisor(config: VmConfig, hypervisor: Arc<dyn Hypervisor>) -> Self {
         let config = config.absolute();
         let (commands, received) = mpsc::channel(32);
-        let views = owner::spawn(config, hypervisor, received);
-        Self { commands, status: views.status, agent: views.agent, findings: views.findings }
+        let plan = Plan::new(config);
+        let views = owner::spawn(plan.clone(), hypervisor, received);
+        Self { commands, status: views.status, agent: views.agent, findings: views.findings, plan }
+    }
+
+    /// What the next boot makes; a running VM may still be as it was before a change.
+    #[must_use]
+    pub fn config(&self) -> Arc<VmConfig> {
+        self.plan.now()
+    }
+
+    /// Changes size, accelerator or transport from the next boot on. Folders, disks' files and the QEMU program stay those
+    /// that this was made with.
+    pub fn reconfigure(&self, change: impl FnOnce(&mut VmConfig)) {
+        self.plan.change(change);
     }
 
     /// The running VM's agent, after starting the VM when need be.
@@ -157,10 +173,13 @@ impl Vm {
         self.ask(Command::Shares).await.unwrap_or_default()
     }
 
-    /// What is known of the hypervisor, its accelerators, the transport and the helper programs.
+    /// What is known of the hypervisor, its accelerators, the transport and the helper programs, and what the host has
+    /// left at the moment.
     #[must_use]
     pub fn doctor(&self) -> Vec<Finding> {
-        self.findings.borrow().clone()
+        let mut findings = self.findings.borrow().clone();
+        findings.extend(doctor::host(&self.config()));
+        findings
     }
 
     /// `None` when the owner has ended.

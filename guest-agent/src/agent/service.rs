@@ -31,6 +31,7 @@ impl Agent for Service {
     async fn info(&self, _: Request<v1::InfoRequest>) -> Answer<v1::InfoReply> {
         let (mem_total_bytes, mem_available_bytes) = disks::memory();
         let (data_disk_total_bytes, data_disk_free_bytes) = disks::usage();
+        let load = stats::load();
         let controllers = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
         Ok(Response::new(v1::InfoReply {
             hello: Some(crate::agent::hello::message(self.restarted)),
@@ -40,6 +41,9 @@ impl Agent for Service {
             data_disk_total_bytes,
             data_disk_free_bytes,
             cgroup_controllers: controllers.split_whitespace().map(str::to_owned).collect(),
+            cpu_busy_ns: load.busy_ns,
+            cpu_total_ns: load.total_ns,
+            cards: load.cards,
         }))
     }
 

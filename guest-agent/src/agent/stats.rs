@@ -39,6 +39,32 @@ fn table(text: &str) -> HashMap<String, u64> {
     text.lines().filter_map(line).collect()
 }
 
+/// What the whole guest has done since its boot.
+#[derive(Debug, Default)]
+pub(crate) struct Load {
+    pub(crate) busy_ns: u64,
+    pub(crate) total_ns: u64,
+    /// Its network cards, not what it made itself: bridges, ends of containers' pairs.
+    pub(crate) cards: Vec<v1::InterfaceStats>,
+}
+
+/// Reads a few short files.
+pub(crate) fn load() -> Load {
+    let stat = text(Path::new("/proc/stat"));
+    let is_card = |name: &str| Path::new("/sys/class/net").join(name).join("device").exists();
+    let mut cards = interfaces(&text(Path::new("/proc/net/dev")));
+    cards.retain(|card| is_card(&card.name));
+    let total_ns = processors(&stat).ns;
+    Load { busy_ns: total_ns.saturating_sub(idle_ns(&stat)), total_ns, cards }
+}
+
+/// Idle, and waiting for a disk (`proc(5)`: the fourth and fifth figure).
+fn idle_ns(stat: &str) -> u64 {
+    let all = stat.lines().find_map(|line| line.strip_prefix("cpu "));
+    let ticks = all.into_iter().flat_map(|all| all.split_whitespace().skip(3).take(2));
+    ticks.filter_map(|n| n.parse::<u64>().ok()).sum::<u64>().saturating_mul(NS_PER_TICK)
+}
+
 /// Docker counts user to softirq, idle included, without what hosts steal.
 fn processors(stat: &str) -> Processors {
     let mut found = Processors::default();
@@ -152,6 +178,7 @@ mod tests {
     fn the_kernels_tables_are_read() {
         let stat = "cpu  10 1 20 300 4 5 6 7 0 0\ncpu0 1 2\ncpu1 1 2\nintr 5\n";
         assert_eq!(processors(stat), Processors { ns: 346 * NS_PER_TICK, online: 2 });
+        assert_eq!(idle_ns(stat), 304 * NS_PER_TICK);
         assert_eq!(table("anon 5\nfile 7\nodd\n"), [("anon".into(), 5), ("file".into(), 7)].into());
         let io = block("253:1 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n");
         assert_eq!((io[0].major, io[0].minor, io[0].read_bytes, io[0].write_operations), (253, 1, 1, 4));

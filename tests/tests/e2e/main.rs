@@ -22,6 +22,7 @@ mod push;
 mod real_image;
 mod reconcile;
 mod registries;
+mod settings;
 mod transport;
 mod verbs;
 mod versions;

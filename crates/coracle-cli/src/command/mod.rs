@@ -15,7 +15,9 @@ pub(crate) mod push;
 pub(crate) mod run;
 pub(crate) mod search;
 pub(crate) mod service;
+pub(crate) mod settings;
 pub(crate) mod status;
+pub(crate) mod support;
 pub(crate) mod vm;
 
 use client::{Client, Endpoint};

@@ -63,7 +63,7 @@ async fn events(State(api): State<Api>) -> Response {
     ndjson(states, api.stopping.clone())
 }
 
-async fn status(State(api): State<Api>) -> Json<Value> {
+pub(super) async fn status(State(api): State<Api>) -> Json<Value> {
     let counts = api.engine.counts();
     let images = api.engine.images().list().await;
     let mut layers: Vec<_> = images
@@ -100,13 +100,14 @@ async fn status(State(api): State<Api>) -> Json<Value> {
     }))
 }
 
-async fn doctor(State(api): State<Api>) -> Json<Value> {
+pub(super) async fn doctor(State(api): State<Api>) -> Json<Value> {
     let mut findings = vec![Finding {
         id: "service".to_owned(),
         level: Level::Ok,
         title: format!("coracled {} answers", api.service.version),
         detail: format!("on {}", api.service.socket.display()),
         fix: None,
+        command: None,
     }];
     findings.extend(api.service.warnings.iter().map(|warning| Finding {
         id: "service.warning".to_owned(),
@@ -114,6 +115,7 @@ async fn doctor(State(api): State<Api>) -> Json<Value> {
         title: "Installation".to_owned(),
         detail: warning.clone(),
         fix: None,
+        command: None,
     }));
     findings.extend(api.vm.doctor());
     Json(json!({ "findings": findings }))

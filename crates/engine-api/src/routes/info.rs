@@ -27,6 +27,7 @@ pub(super) async fn info(State(api): State<Api>, version: ApiVersion) -> Json<Sy
         vmm::Status::Running { kernel, .. } => kernel.clone(),
         _ => String::new(),
     };
+    let planned = api.vm.config();
     let registry_settings = api.engine.images().registry_settings();
     let proxies = registry_settings.proxies().masked();
     let count = |n: usize| i64::try_from(n).ok();
@@ -71,8 +72,8 @@ pub(super) async fn info(State(api): State<Api>, version: ApiVersion) -> Json<Sy
         os_version: some(""),
         os_type: some("linux"),
         architecture: some(std::env::consts::ARCH),
-        ncpu: Some(i64::from(guest.as_ref().map_or(api.service.cpus, |guest| guest.cpus))),
-        mem_total: i64::try_from(guest.map_or(api.service.memory_bytes, |guest| guest.mem_total_bytes)).ok(),
+        ncpu: Some(i64::from(guest.as_ref().map_or(planned.cpus, |guest| guest.cpus))),
+        mem_total: i64::try_from(guest.map_or(planned.memory_mib << 20, |guest| guest.mem_total_bytes)).ok(),
         index_server_address: some("https://index.docker.io/v1/"),
         registry_config: Some(registries(&registry_settings)),
         http_proxy: Some(proxies.http),

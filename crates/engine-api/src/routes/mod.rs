@@ -5,6 +5,7 @@ mod archive;
 mod archives;
 mod attach;
 mod browse;
+mod cleanup;
 mod commit;
 mod containers;
 mod coracle;
@@ -23,11 +24,14 @@ mod networks;
 mod pull;
 mod push;
 mod search;
+mod settings;
 mod stats;
+mod support;
 mod system;
 mod top;
 mod update;
 mod usage;
+mod vm_stats;
 mod volume_files;
 mod volumes;
 mod wait;
@@ -66,6 +70,10 @@ pub(crate) fn router(api: Api) -> Router {
         .merge(volumes::routes())
         .merge(volume_files::routes())
         .merge(coracle::routes())
+        .merge(settings::routes())
+        .merge(cleanup::routes())
+        .merge(support::routes())
+        .merge(vm_stats::routes())
         .merge(isolation::routes())
         .merge(browse::routes())
         .merge(fsck::routes())

@@ -10,6 +10,7 @@ use super::{Engine, ask};
 use crate::db::Kind;
 use crate::error::Error;
 use crate::network::{self, Filters, Network, NetworkError};
+use crate::prune::Reclaimable;
 use crate::task::{Command, NetworkChange};
 
 impl Engine {
@@ -98,6 +99,25 @@ impl Engine {
         Ok(())
     }
 
+    /// What [`Engine::network_prune`] would remove: no bytes.
+    pub(crate) fn network_prune_preview(
+        &self,
+        filters: HashMap<String, Vec<String>>,
+    ) -> Result<Reclaimable, Error> {
+        let unused = self.unused_networks(&Filters::prune(filters)?);
+        Ok(Reclaimable::new(unused.into_iter().map(|network| network.name).collect(), Some(0)))
+    }
+
+    fn unused_networks(&self, filters: &Filters) -> Vec<Network> {
+        let networks = &self.shared.networks;
+        let mut all = networks.all();
+        all.retain(|network| {
+            let used = !networks.on(&network.id).is_empty();
+            !used && !network.is_built_in() && filters.admit(network, used)
+        });
+        all
+    }
+
     /// Removes the networks that no container is on.
     ///
     /// # Errors
@@ -108,11 +128,7 @@ impl Engine {
     ) -> Result<NetworkPruneResponse, Error> {
         let filters = Filters::prune(filters)?;
         let mut removed = Vec::new();
-        for network in self.shared.networks.all() {
-            let used = !self.shared.networks.on(&network.id).is_empty();
-            if used || network.is_built_in() || !filters.admit(&network, used) {
-                continue;
-            }
+        for network in self.unused_networks(&filters) {
             let name = network.name.clone();
             let engine = self.clone();
             match self.to_the_end(async move { engine.drop_network(network).await }).await {

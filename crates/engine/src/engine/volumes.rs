@@ -10,6 +10,7 @@ use super::Engine;
 use crate::agent::{SLOW, call};
 use crate::error::Error;
 use crate::mounts::{NewVolume, Source, Wanted, World, plan};
+use crate::prune::Reclaimable;
 use crate::record::Record;
 use crate::task::Shared;
 use crate::volume::{LOCAL, ListFilters, PruneFilters, Volume, VolumeError};
@@ -80,9 +81,7 @@ impl Engine {
         let filters = PruneFilters::parse(filters)?;
         let shared = Arc::clone(&self.shared);
         self.to_the_end(async move {
-            let all = shared.volumes.all().await.into_iter();
-            let chosen: Vec<_> =
-                all.filter(|(v, users)| *users == 0 && filters.admit(v)).map(|(v, _)| v.name).collect();
+            let chosen = unused(&shared, &filters).await;
             let sizes = sizes(&shared, &chosen).await;
             let (mut deleted, mut reclaimed) = (Vec::new(), 0);
             for name in chosen {
@@ -103,6 +102,14 @@ impl Engine {
             })
         })
         .await
+    }
+
+    /// What [`Engine::volume_prune`] would remove.
+    pub(crate) async fn volume_prune_preview(&self, filters: Filters) -> Result<Reclaimable, Error> {
+        let names = unused(&self.shared, &PruneFilters::parse(filters)?).await;
+        let sizes = sizes(&self.shared, &names).await;
+        let bytes = names.iter().map(|name| sizes.get(name).copied()).sum();
+        Ok(Reclaimable::new(names, bytes))
     }
 
     /// All volumes with their sizes and how many containers use them: sizes of -1 while no VM runs.
@@ -160,6 +167,12 @@ impl World for Engine {
         // Looked up afterwards, when it is known whether the client may know.
         true
     }
+}
+
+/// The names of volumes that no container uses.
+async fn unused(shared: &Shared, filters: &PruneFilters) -> Vec<String> {
+    let all = shared.volumes.all().await.into_iter();
+    all.filter(|(v, users)| *users == 0 && filters.admit(v)).map(|(v, _)| v.name).collect()
 }
 
 /// Bytes of each volume, as far as the guest can say.

@@ -30,7 +30,8 @@ pub(crate) async fn sync(shared: Arc<Shared>, containers: Vec<Handle>, agent: vm
             endpoints.push(v1::ContainerEndpoints { container_id, endpoints: of_container });
         }
     }
-    let request = v1::SyncNetworksRequest { networks, endpoints };
+    let name_servers = shared.networks.name_servers().iter().map(ToString::to_string).collect();
+    let request = v1::SyncNetworksRequest { networks, endpoints, name_servers };
     match call(SLOW, agent.grpc().sync_networks(request)).await {
         Ok(reply) => {
             for repaired in reply.repaired {

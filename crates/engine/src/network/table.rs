@@ -26,6 +26,8 @@ pub(crate) struct Lease {
 struct Tables {
     networks: Vec<Network>,
     leases: HashMap<ContainerId, Vec<Lease>>,
+    /// Asked for names that are not ours; none: the host's resolver.
+    name_servers: Vec<IpAddr>,
 }
 
 /// All networks of this engine. Cheap to clone.
@@ -49,7 +51,18 @@ impl Networks {
                 networks.push(built_in);
             }
         }
-        (Self(Arc::new(Mutex::new(Tables { networks, leases: HashMap::new() }))), made)
+        (Self(Arc::new(Mutex::new(Tables { networks, ..Tables::default() }))), made)
+    }
+
+    /// Who is asked for names that are not ours, where a container has none of its own.
+    pub(crate) fn name_servers(&self) -> Vec<IpAddr> {
+        self.tables().name_servers.clone()
+    }
+
+    /// Whether they were others before.
+    pub(crate) fn set_name_servers(&self, servers: Vec<IpAddr>) -> bool {
+        let mut tables = self.tables();
+        std::mem::replace(&mut tables.name_servers, servers.clone()) != servers
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {

@@ -67,7 +67,14 @@ pub(crate) fn resolv_conf(record: &Record, networks: &Networks) -> String {
             }
             _ => None,
         };
-        servers.push(gateway.unwrap_or_else(|| NAME_SERVER.to_owned()));
+        match gateway {
+            // The agent there knows whom to ask.
+            Some(gateway) => servers.push(gateway),
+            None => servers.extend(networks.name_servers().iter().map(ToString::to_string)),
+        }
+        if servers.is_empty() {
+            servers.push(NAME_SERVER.to_owned());
+        }
     }
     let mut text: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
     // A lone dot: no search at all.

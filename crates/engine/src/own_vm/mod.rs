@@ -31,7 +31,7 @@ use crate::mounts::Source;
 use crate::options::StopOptions;
 use crate::record::Record;
 use crate::session;
-use crate::shares::Shares;
+use crate::shares::{Roots, Shares};
 use crate::task::Shared;
 
 /// How long a VM goes on that nothing runs in and nobody asks for anything.
@@ -72,7 +72,7 @@ impl OwnVmConfig {
 /// The VMs of single containers.
 pub(crate) struct OwnVms {
     config: OwnVmConfig,
-    roots: Vec<PathBuf>,
+    roots: Roots,
     templates: Arc<Templates>,
     live: Mutex<HashMap<ContainerId, Arc<OwnVm>>>,
 }
@@ -105,7 +105,7 @@ impl OwnVm {
 impl OwnVms {
     /// Looks at nothing but what an interrupted making of a template has left. `roots` are the folders of the host that
     /// containers may mount.
-    pub(crate) fn new(config: OwnVmConfig, roots: Vec<PathBuf>) -> Self {
+    pub(crate) fn new(config: OwnVmConfig, roots: Roots) -> Self {
         let templates = Arc::new(Templates::new(config.templates_dir.clone()));
         Self { config, roots, templates, live: Mutex::default() }
     }

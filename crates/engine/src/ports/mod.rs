@@ -72,7 +72,7 @@ pub(crate) struct Published {
 
 /// All published ports.
 pub(crate) struct Ports {
-    on: PublishOn,
+    on: Mutex<PublishOn>,
     way: Arc<dyn Way>,
     openings: Arc<Semaphore>,
     cancel: CancellationToken,
@@ -126,7 +126,16 @@ impl Ports {
         tracker: TaskTracker,
     ) -> Self {
         let openings = Arc::new(Semaphore::new(OPENINGS));
-        Self { on, way, openings, cancel, tracker, held: Mutex::default() }
+        Self { on: Mutex::new(on), way, openings, cancel, tracker, held: Mutex::default() }
+    }
+
+    /// For containers that start from now on.
+    pub(crate) fn set_publish_on(&self, on: PublishOn) {
+        *self.on.lock().unwrap_or_else(PoisonError::into_inner) = on;
+    }
+
+    fn on(&self) -> PublishOn {
+        *self.on.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Binds what a container that is about to start wants published. On an error nothing stays bound.
@@ -139,7 +148,7 @@ impl Ports {
         let mut bound = Vec::new();
         for mut wanted in wanted(&record.config, &record.host_config)? {
             wanted.host_ip = wanted.host_ip.or(place.host_binding);
-            match bind(&wanted, self.on) {
+            match bind(&wanted, self.on()) {
                 Ok(sockets) => bound.extend(sockets),
                 Err(refused) => return Err(self.refusal(record, place, &refused).into()),
             }

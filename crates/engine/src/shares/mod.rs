@@ -12,6 +12,7 @@
 //! container that runs has something of it mounted.
 
 mod approve;
+mod roots;
 mod users;
 mod watch;
 
@@ -28,6 +29,7 @@ use types::ContainerId;
 use crate::agent::{CallError, QUICK, SLOW, call};
 use crate::machine::Machine;
 use approve::approve;
+pub(crate) use roots::Roots;
 use users::Users;
 use watch::Watches;
 
@@ -42,7 +44,7 @@ pub enum Error {
     /// Not beneath an approved root.
     #[error(
         "Mounts denied: {}{} is not shared with containers. To allow it, add the folder to \"file_sharing\" in \
-         Coracle's settings.json and restart the service (shared now: {})",
+         Coracle's settings (shared now: {})",
         path.display(), led(real.as_deref()), list(roots)
     )]
     NotShared {
@@ -89,7 +91,7 @@ impl Error {
 
 /// All folders of the host that containers use.
 pub(crate) struct Shares {
-    roots: Vec<PathBuf>,
+    roots: Roots,
     machine: Arc<dyn Machine>,
     users: std::sync::Mutex<Users>,
     /// Plugging in and taking out exclude each other.
@@ -99,15 +101,20 @@ pub(crate) struct Shares {
 
 impl Shares {
     /// With these approved roots.
-    pub(crate) fn new(roots: Vec<PathBuf>, machine: Arc<dyn Machine>) -> Arc<Self> {
+    pub(crate) fn new(roots: Roots, machine: Arc<dyn Machine>) -> Arc<Self> {
         let watches = Watches::new(Arc::clone(&machine));
         Arc::new(Self { roots, machine, users: std::sync::Mutex::default(), plug: Mutex::new(()), watches })
+    }
+
+    /// The approved roots from now on, of VMs of single containers too.
+    pub(crate) fn set_roots(&self, roots: Vec<PathBuf>) {
+        self.roots.set(roots);
     }
 
     /// Whether `path` may be mounted: at a container's creation. Where `create` says so, a missing folder is fine; it is
     /// made at the start.
     pub(crate) fn check(&self, path: &Path, create: bool) -> Result<(), Error> {
-        match approve(&self.roots, path, false) {
+        match approve(&self.roots.now(), path, false) {
             Err(Error::Missing(_)) if create => Ok(()),
             other => other.map(drop),
         }
@@ -120,7 +127,7 @@ impl Shares {
         container: &ContainerId,
         create: bool,
     ) -> Result<v1::ShareSource, Error> {
-        let (roots, wanted) = (self.roots.clone(), path.to_owned());
+        let (roots, wanted) = (self.roots.now(), path.to_owned());
         let looked = tokio::task::spawn_blocking(move || approve(&roots, &wanted, create)).await;
         let approved = match looked {
             Ok(approved) => approved?,

@@ -158,6 +158,7 @@ async fn open(home: &std::path::Path, store: &images::Store, machine: &Arc<FakeM
             vmm::VmConfig::below(home, home.join("assets"), home.join("helpers")),
         ),
         publish_on: engine::PublishOn::default(),
+        name_servers: Vec::new(),
         card: None,
     };
     Engine::open(config, store.clone(), Arc::clone(machine) as Arc<dyn Machine>).await.unwrap()

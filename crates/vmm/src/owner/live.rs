@@ -77,6 +77,8 @@ impl Live {
             boot_ms: self.boot_ms,
             accelerator: record.accelerator,
             transport: record.transport,
+            memory_mib: record.memory_mib,
+            cpus: record.cpus,
             pid: record.qemu.map_or(0, |id| id.pid),
             boot_id: hello.boot_id.clone(),
             since_unix_ms: record.since_unix_ms,

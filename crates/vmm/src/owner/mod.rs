@@ -25,6 +25,7 @@ use self::live::Live;
 use self::lock::Lock;
 use self::work::{Outcome, Work};
 use crate::agent::{Greeting, HelloPort};
+use crate::config::Plan;
 use crate::policy::{Ask, Deaths, Phase, Step, step};
 use crate::{
     Agent, CardError, Finding, Hypervisor, MachineEvent, Share, ShareError, Stage, StartError, Status,
@@ -76,6 +77,8 @@ enum State {
 }
 
 struct Owner {
+    plan: Plan,
+    /// Of the present boot, or of the next one.
     config: Arc<VmConfig>,
     hypervisor: Arc<dyn Hypervisor>,
     hello_port: Arc<HelloPort>,
@@ -93,7 +96,7 @@ struct Owner {
 
 /// Starts the owner. It ends when it is told to detach or when all senders of `commands` are gone.
 pub(crate) fn spawn(
-    config: VmConfig,
+    plan: Plan,
     hypervisor: Arc<dyn Hypervisor>,
     commands: mpsc::Receiver<Command>,
 ) -> Views {
@@ -107,7 +110,8 @@ pub(crate) fn spawn(
     let (agent, agent_view) = watch::channel(None);
     let (findings, findings_view) = watch::channel(Vec::new());
     let owner = Owner {
-        config: Arc::new(config),
+        config: plan.now(),
+        plan,
         hypervisor,
         hello_port: Arc::default(),
         status,
@@ -317,6 +321,7 @@ impl Owner {
     fn reprobe(&mut self, command: Command) {
         crate::verdicts::Verdicts::forget(&boot::verdict_file(&self.config));
         self.hypervisor.forget();
+        self.config = self.plan.now();
         self.examine();
         self.answer_as_is(command);
     }
@@ -360,6 +365,7 @@ impl Owner {
     }
 
     fn boot(&mut self) {
+        self.config = self.plan.now();
         let cancel = CancellationToken::new();
         let boot = Boot {
             config: Arc::clone(&self.config),

@@ -96,6 +96,8 @@ impl QemuMachine {
             since_unix_ms: crate::owner::unix_ms(),
             shares: Vec::new(),
             shared: 0,
+            memory_mib: Some(spec.memory_mib),
+            cpus: Some(spec.cpus),
         };
         let mut nascent = Nascent { record: Some(record.clone()), qemu: None, daemon: None };
 

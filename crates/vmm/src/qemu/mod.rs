@@ -33,6 +33,7 @@ use crate::{
 };
 
 pub(crate) use link::daemon_path;
+pub(crate) use virtiofsd::daemon_path as virtiofsd_path;
 
 /// The QEMU on this host.
 #[derive(Debug)]

@@ -301,6 +301,8 @@ impl Hypervisor for Hyper {
                 since_unix_ms: 0,
                 shares: Vec::new(),
                 shared: 0,
+                memory_mib: Some(spec.memory_mib),
+                cpus: Some(spec.cpus),
             },
             guest: served,
             fate: self.0.fate.subscribe(),

@@ -42,6 +42,7 @@ impl Guest {
         blocking(move || {
             let endpoints =
                 request.endpoints.into_iter().map(|its| (its.container_id, its.endpoints)).collect();
+            guest.networks.ask_beyond(&request.name_servers);
             guest.networks.sync(&request.networks, &endpoints, &guest.first_pids())
         })
         .await

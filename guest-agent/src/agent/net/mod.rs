@@ -336,6 +336,11 @@ impl Networks {
         Ok(())
     }
 
+    /// Who is asked for names that are not ours, where a container has no name servers of its own.
+    pub(crate) fn ask_beyond(&self, servers: &[String]) {
+        lock(&self.names).beyond = servers.iter().filter_map(|server| server.parse().ok()).collect();
+    }
+
     /// Makes the guest equal to what the host says, and says what was wrong. `running` are containers with the
     /// pids of their first processes. Blocks.
     pub(crate) fn sync(

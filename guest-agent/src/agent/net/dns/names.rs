@@ -56,6 +56,8 @@ impl Holder {
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     holders: BTreeMap<String, Vec<(Endpoint, Holder)>>,
+    /// Who is asked beyond them, unless a container has its own; none: the host's resolver.
+    pub(crate) beyond: Vec<IpAddr>,
 }
 
 impl Names {
@@ -123,14 +125,36 @@ impl Names {
 
     /// Who is asked beyond our names; none: the host's resolver.
     pub(crate) fn servers_of(&self, asker: &Asker) -> Vec<IpAddr> {
-        let Asker::Container(id) = asker else { return Vec::new() };
+        let Asker::Container(id) = asker else { return self.beyond.clone() };
         let endpoints = self.holders.get(id).into_iter().flatten().map(|(endpoint, _)| endpoint);
         let servers = endpoints.map(|endpoint| &endpoint.name_servers).find(|servers| !servers.is_empty());
-        servers.into_iter().flatten().filter_map(|server| server.parse().ok()).collect()
+        match servers {
+            Some(servers) => servers.iter().filter_map(|server| server.parse().ok()).collect(),
+            None => self.beyond.clone(),
+        }
     }
 
     /// The asker may ask beyond our names.
     pub(crate) fn may_reach_out(&self, asker: &Asker) -> bool {
         matches!(asker, Asker::Gateway(_)) || self.of(asker).any(|holder| !holder.internal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_containers_own_name_servers_come_first() {
+        let mut names = Names::default();
+        let own = Endpoint { name_servers: vec!["10.0.0.1".to_owned()], ..Endpoint::default() };
+        names.set("own", &[Endpoint::default(), own]);
+        names.set("plain", &[Endpoint::default()]);
+        let asks = |names: &Names, id: &str| names.servers_of(&Asker::Container(id.to_owned()));
+        assert!(asks(&names, "plain").is_empty());
+        names.beyond = vec![[9, 9, 9, 9].into()];
+        assert_eq!(asks(&names, "own"), [IpAddr::from([10, 0, 0, 1])]);
+        assert_eq!(asks(&names, "plain"), names.beyond);
+        assert_eq!(names.servers_of(&Asker::Gateway("n".to_owned())), names.beyond);
     }
 }
