@@ -14,8 +14,9 @@ const TARGETS: [&str; 2] = ["x86_64-pc-windows-gnu", "aarch64-apple-darwin"];
 
 /// What runs on a user's machine, but for the desktop app: it needs the built front end, and for macOS an Objective-C
 /// compiler.
-const CRATES: [&str; 11] = [
+const CRATES: [&str; 12] = [
     "coracle-types",
+    "coracle-lab",
     "agent-proto",
     "transport",
     "vmm",

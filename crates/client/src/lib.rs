@@ -10,7 +10,8 @@
 //! works with a newer service; every call has a deadline, except for reading on in a stream; nothing
 //! here keeps state between calls.
 //!
-//! Must not know: any crate of the engine. The types below are this side's own reading of the API.
+//! Must not know: any crate of the engine. The types below are this side's own reading of the API; those of isolation and
+//! of the Lab are `coracle-lab`'s, plain data that both sides share.
 
 mod browse;
 mod cleanup;
@@ -20,7 +21,9 @@ mod endpoint;
 mod error;
 mod fsck;
 mod http;
-pub mod isolation;
+pub mod lab;
+/// What fences a container off.
+pub use ::lab::isolation;
 mod report;
 mod service;
 mod settings;

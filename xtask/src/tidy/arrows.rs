@@ -6,20 +6,21 @@ use serde::Deserialize;
 use std::process::Command;
 
 /// A crate and those of ours that it may name. `*` is all.
-const ALLOWED: [(&str, &[&str]); 16] = [
+const ALLOWED: [(&str, &[&str]); 17] = [
     ("coracle-types", &[]),
     ("agent-proto", &["coracle-types"]),
     ("transport", &["coracle-types", "agent-proto"]),
     ("images", &["coracle-types"]),
     ("netcard", &[]),
+    ("coracle-lab", &[]),
     ("vmm", &["transport", "agent-proto", "coracle-types"]),
-    ("engine", &["images", "netcard", "vmm", "transport", "agent-proto", "coracle-types"]),
-    ("engine-api", &["engine", "images", "vmm", "transport", "agent-proto", "coracle-types"]),
+    ("engine", &["images", "netcard", "vmm", "transport", "agent-proto", "coracle-lab", "coracle-types"]),
+    ("engine-api", &["engine", "images", "vmm", "transport", "agent-proto", "coracle-lab", "coracle-types"]),
     ("coracled", &["*"]),
-    ("coracle-client", &[]),
+    ("coracle-client", &["coracle-lab"]),
     ("coracle-cli", &["coracle-client"]),
     ("coracle-desktop", &["coracle-client"]),
-    ("guest-agent", &["agent-proto", "transport", "coracle-types"]),
+    ("guest-agent", &["agent-proto", "transport", "coracle-lab", "coracle-types"]),
     ("coracle-e2e", &["*"]),
     ("transport-contract", &["transport"]),
     ("xtask", &[]),

@@ -1,13 +1,11 @@
 //! What fences a running container off: the agent's facts, and beside them the host's about the VM. Nothing is run
 //! inside, nothing changes.
 
-mod facts;
-
 use std::time::Duration;
 
 use agent_proto::v1;
 
-pub use facts::{
+pub use lab::isolation::{
     Capabilities, ControlGroup, CoveredPath, DeviceNode, DeviceRule, FirstProcess, IdRange, Isolation,
     Kernel, Mount, Namespace, Relation, Runtime, Seccomp, SeccompMode, SeccompProfile, Users, VmDevice,
     VmProcess, VmSide,
@@ -56,8 +54,8 @@ impl Engine {
         let read = tokio::task::spawn_blocking(move || vmm::Confinement::of(pid));
         let process = tokio::time::timeout(HOST, read).await.ok().and_then(Result::ok).flatten();
         VmSide {
-            accelerator: Some(accelerator),
-            transport: Some(transport),
+            accelerator: Some(accelerator.to_string()),
+            transport: Some(transport.to_string()),
             pid: Some(pid),
             process: process.map(process_of),
             ..none

@@ -1,9 +1,11 @@
-//! What `/coracle/containers/{id}/isolation` answers.
+//! What fences a running container off, as `/coracle/containers/{id}/isolation` tells it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What fences a running container off, as kernel and hypervisor tell it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(default)]
 pub struct Isolation {
     /// The container's id.
     pub id: String,
@@ -50,17 +52,24 @@ pub struct Isolation {
 }
 
 /// What a container runs in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Runtime {
     /// Beside other containers, on their kernel.
     Container,
     /// In a VM of its own.
     Vm,
+    /// What this client does not know.
+    #[default]
+    #[serde(other)]
+    Unknown,
 }
 
 /// A booted kernel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(default)]
 pub struct Kernel {
     /// As `uname -r` says.
     pub release: String,
@@ -69,7 +78,9 @@ pub struct Kernel {
 }
 
 /// The numbers of a container's first process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(default)]
 pub struct FirstProcess {
     /// As the guest counts.
     pub pid_in_guest: u32,
@@ -78,7 +89,9 @@ pub struct FirstProcess {
 }
 
 /// A namespace beside another process's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(default)]
 pub struct Namespace {
     /// `cgroup`, `ipc`, `mnt`, `net`, `pid`, `time`, `user` or `uts`.
     pub kind: String,
@@ -91,7 +104,8 @@ pub struct Namespace {
 }
 
 /// Whether a namespace is shared with what is around it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Relation {
     /// The same as outside.
@@ -100,10 +114,16 @@ pub enum Relation {
     Own,
     /// The kernel has none of this kind.
     Absent,
+    /// What this client does not know.
+    #[default]
+    #[serde(other)]
+    Unknown,
 }
 
 /// Limits and use of a control group; a limit that is absent does not exist.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(default)]
 pub struct ControlGroup {
     /// As the guest names it.
     pub path: String,
@@ -128,7 +148,9 @@ pub struct ControlGroup {
 }
 
 /// Capabilities of the first process by name, in the kernel's order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(default)]
 pub struct Capabilities {
     /// In force now.
     pub effective: Vec<String>,
@@ -145,7 +167,9 @@ pub struct Capabilities {
 }
 
 /// System call filtering.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(default)]
 pub struct Seccomp {
     /// What the kernel does.
     pub mode: SeccompMode,
@@ -156,7 +180,8 @@ pub struct Seccomp {
 }
 
 /// The kernel's modes of seccomp.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum SeccompMode {
     /// All calls pass.
@@ -165,10 +190,16 @@ pub enum SeccompMode {
     Strict,
     /// As the filters say.
     Filter,
+    /// What this client does not know.
+    #[default]
+    #[serde(other)]
+    Unknown,
 }
 
 /// How wide a profile is, in names of system calls.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(default)]
 pub struct SeccompProfile {
     /// What befalls a call that it does not name, such as `SCMP_ACT_ERRNO`.
     pub default_action: String,
@@ -181,7 +212,9 @@ pub struct SeccompProfile {
 }
 
 /// A mount in the container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(default)]
 pub struct Mount {
     /// Where.
     pub target: String,
@@ -196,7 +229,9 @@ pub struct Mount {
 }
 
 /// A device node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(default)]
 pub struct DeviceNode {
     /// In the container.
     pub path: String,
@@ -215,7 +250,9 @@ pub struct DeviceNode {
 }
 
 /// A rule about devices.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(default)]
 pub struct DeviceRule {
     /// Whether it allows or refuses.
     pub allow: bool,
@@ -224,7 +261,9 @@ pub struct DeviceRule {
 }
 
 /// A path that something is to lie upon.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(default)]
 pub struct CoveredPath {
     /// In the container.
     pub path: String,
@@ -233,7 +272,9 @@ pub struct CoveredPath {
 }
 
 /// Users and groups.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(default)]
 pub struct Users {
     /// Of the first process, as the container counts; none when its map has no such user.
     pub uid_inside: Option<u32>,
@@ -252,7 +293,9 @@ pub struct Users {
 }
 
 /// Ids in a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(default)]
 pub struct IdRange {
     /// The first, as the container counts.
     pub inside: u32,
@@ -263,12 +306,14 @@ pub struct IdRange {
 }
 
 /// The VM around a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(default)]
 pub struct VmSide {
     /// What runs the guest.
-    pub accelerator: Option<vmm::Accelerator>,
+    pub accelerator: Option<String>,
     /// How host and guest speak.
-    pub transport: Option<transport::Kind>,
+    pub transport: Option<String>,
     /// Memory set aside for it, in MiB.
     pub memory_mib: u64,
     /// Virtual processors.
@@ -280,7 +325,9 @@ pub struct VmSide {
 }
 
 /// A hypervisor's process on this computer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(default)]
 pub struct VmProcess {
     /// Effective user.
     pub uid: u32,
@@ -305,7 +352,9 @@ pub struct VmProcess {
 }
 
 /// A virtual device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(default)]
 pub struct VmDevice {
     /// QEMU's name of the kind.
     pub driver: String,
