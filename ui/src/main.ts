@@ -1,3 +1,4 @@
+import "./lib/locale";
 import "./lib/nonce";
 import { mount } from "svelte";
 import App from "./App.svelte";

@@ -11,13 +11,20 @@ pub(crate) mod images;
 pub(crate) mod images_look;
 pub(crate) mod images_move;
 pub(crate) mod images_prune;
+pub(crate) mod lab;
+pub(crate) mod networks;
 pub(crate) mod run;
 mod run_body;
 mod run_options;
 mod run_values;
+pub(crate) mod machine;
 pub(crate) mod preferences;
 pub(crate) mod service;
+pub(crate) mod settings;
 pub(crate) mod system;
+pub(crate) mod usage;
+pub(crate) mod volumes;
+pub(crate) mod volumes_files;
 
 pub(crate) type Answer<T> = Result<T, crate::failure::Failure>;
 

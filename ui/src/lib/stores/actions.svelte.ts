@@ -1,5 +1,6 @@
 // What the command palette offers beside sections and things, and what shortcuts do. Screens register what they can do
 // for as long as they are there.
+import { untrack } from "svelte";
 import { matches } from "../format/shortcut";
 
 export interface Action {
@@ -19,8 +20,10 @@ class Actions {
 
   /** The answer takes it away again. The last one registered under an id counts. */
   register(action: Action): () => void {
-    this.all = [...this.all.filter((other) => other.id !== action.id), action];
-    return () => void (this.all = this.all.filter((other) => other !== action));
+    // An effect that registers does not depend on what others register.
+    const others = (gone: (other: Action) => boolean): Action[] => untrack(() => this.all).filter((other) => !gone(other));
+    this.all = [...others(({ id }) => id === action.id), action];
+    return () => void (this.all = others((other) => other === action));
   }
 
   /** Runs the action whose shortcut was pressed. */

@@ -1,4 +1,5 @@
 // The first container: the bundled image, run and read.
+import { runOf } from "../../lib/format/docker-run";
 import { t } from "../../lib/i18n/index.svelte";
 import * as ipc from "../../lib/ipc";
 import { containers } from "../../lib/stores/containers.svelte";
@@ -17,7 +18,7 @@ class Hello {
     this.output = "";
     this.state = "running";
     const went = await notices.attempt(t("error.run", { name: IMAGE }), async () => {
-      const id = await containers.run(helloRequest());
+      const id = await containers.run(runOf(IMAGE));
       this.#logs = ipc.containerLogs(id, MOST_LINES, (event) => {
         if (event.type === "output") this.output += event.pieces.map(({ text }) => text).join("");
       });
