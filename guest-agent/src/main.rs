@@ -7,7 +7,7 @@
 //!           restarts        mounts   agent dies
 //! ```
 //!
-//! The role is chosen by the process id and the first argument. What is said between the roles is in
+//! The role is chosen by the program's name, the process id and the first argument. What is said between the roles is in
 //! [`wire`]; where their files lie is in [`paths`]. Nothing here knows Docker's API or image names.
 
 #[cfg(target_os = "linux")]
@@ -35,6 +35,9 @@ mod wire;
 fn main() -> std::process::ExitCode {
     if pid1::is_meant() {
         return pid1::run();
+    }
+    if lab::inside::is_meant() {
+        return lab::inside::run(&std::env::args().skip(1).collect::<Vec<_>>());
     }
     if std::process::id() == 1 {
         init::run();

@@ -32,6 +32,8 @@ pub(crate) enum Verb {
         /// Which one
         container: String,
     },
+    /// Run an image in a container and in a VM of its own, and show the difference
+    Lab(Lab),
     /// Stop containers
     Stop(Stop),
     /// Remove containers
@@ -224,6 +226,15 @@ pub(crate) struct Exec {
     /// The command and its arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Lab {
+    /// How often each start is measured, 1 to 20
+    #[arg(long, default_value_t = 3)]
+    pub(crate) rounds: u32,
+    /// The image [default: coracle/hello]
+    pub(crate) image: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -49,6 +49,7 @@ async fn run(arguments: Arguments) -> Result<Exit, exit::Failure> {
         Verb::Ps(ps) => command::containers::list(ps, out).await,
         Verb::Logs(logs) => command::containers::logs(logs).await,
         Verb::Isolation { container } => command::isolation::run(&container, out).await,
+        Verb::Lab(lab) => command::lab::run(&lab, out).await,
         Verb::Stop(stop) => command::containers::stop(stop, out).await,
         Verb::Rm(rm) => command::containers::remove(rm, out).await,
         Verb::Images(Images { action: Some(action), .. }) => match action {

@@ -1,5 +1,5 @@
 //! Namespaces that a container shares with another one, and what belongs to them: the files in /etc of a shared
-//! network, /dev/shm of a shared IPC namespace; and our own binary as its first process.
+//! network, /dev/shm of a shared IPC namespace; and our own binary, as its first process or as the Lab's program.
 
 use std::fs;
 use std::io;
@@ -108,15 +108,23 @@ pub(crate) fn complete(
         own_shm().map_err(|error| Failure::internal("/dev/shm", error))?;
     }
     if request.init {
-        let ours = std::env::current_exe().map_err(|error| Failure::internal("init", error))?;
-        bind(spec, &ours, pid1::PATH, &["bind", "rprivate", "ro"])?;
+        bind_own_binary(spec, pid1::PATH)?;
         if let Some(process) = spec.process_mut() {
             let mut args = vec![pid1::PATH.to_owned(), "--".to_owned()];
             args.extend(process.args().clone().unwrap_or_default());
             process.set_args(Some(args));
         }
     }
+    if request.lab {
+        bind_own_binary(spec, lab::inside::PROGRAM)?;
+    }
     Ok(())
+}
+
+/// Under another name it does other things.
+fn bind_own_binary(spec: &mut Spec, target: &str) -> Result<(), Failure> {
+    let ours = std::env::current_exe().map_err(|error| Failure::internal("our own binary", error))?;
+    bind(spec, &ours, target, &["bind", "rprivate", "ro"])
 }
 
 /// Mounts the container's /dev/shm outside of it, where others can bind it from.
@@ -183,6 +191,11 @@ mod tests {
         assert_eq!(paths, [PathBuf::from("/proc/7/ns/pid"), PathBuf::from("/proc/7/ns/net")]);
         let args = spec.process().as_ref().unwrap().args().clone().unwrap();
         assert_eq!(args, ["/sbin/docker-init", "--", "sh", "-c", "x"]);
-        assert!(spec.mounts().iter().flatten().any(|m| m.destination() == Path::new(pid1::PATH)));
+        let bound = |spec: &Spec, target: &str| {
+            spec.mounts().iter().flatten().any(|mount| mount.destination() == Path::new(target))
+        };
+        assert!(bound(&spec, pid1::PATH) && !bound(&spec, lab::inside::PROGRAM));
+        complete(&mut spec, &v1::StartContainerRequest { lab: true, ..Default::default() }, &[]).unwrap();
+        assert!(bound(&spec, lab::inside::PROGRAM));
     }
 }

@@ -9,7 +9,7 @@ use client::isolation::{
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, size, table};
 
-const WIDTH: usize = 100;
+pub(super) const WIDTH: usize = 100;
 /// Of the words before facts.
 const LABEL: usize = 15;
 /// Mounts and devices that are printed; `--json` has more.
@@ -22,7 +22,7 @@ pub(crate) async fn run(container: &str, out: Output) -> Result<Exit, Failure> {
 }
 
 /// A fact behind its word, wrapped at blanks.
-fn fact(label: &str, value: &str) -> String {
+pub(super) fn fact(label: &str, value: &str) -> String {
     let mut lines = vec![format!("{label:LABEL$}")];
     for word in value.split(' ') {
         let full = lines.last().is_some_and(|line| {

@@ -10,6 +10,7 @@ pub(crate) mod exec;
 pub(crate) mod fsck;
 pub(crate) mod images;
 pub(crate) mod isolation;
+pub(crate) mod lab;
 pub(crate) mod names;
 pub(crate) mod push;
 pub(crate) mod run;
