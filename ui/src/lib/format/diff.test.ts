@@ -26,17 +26,19 @@ const lines = [
   line("/B", file(30), null),
   line("/c", file(5), file(7)),
   line("/d", file(4096, "directory"), file(8, "symlink")),
+  { ...line("/e", file(0, "directory"), file(0, "directory")), fields: ["time"] },
+  { ...line("/f", file(1), file(1)), fields: ["mode", "time"] },
 ];
 
 describe("a comparison", () => {
-  it("knows added, removed and changed", () => {
-    expect(lines.map(changeOf)).toEqual(["added", "removed", "changed", "changed"]);
+  it("knows added, removed, changed, and touched by time alone", () => {
+    expect(lines.map(changeOf)).toEqual(["added", "removed", "changed", "changed", "touched", "changed"]);
   });
 
   it("counts files' bytes alone, over many messages", () => {
-    expect(lines.map(growth)).toEqual([10, -30, 2, 0]);
+    expect(lines.map(growth)).toEqual([10, -30, 2, 0, 0, 0]);
     const first = counted(NO_COUNTS, lines.slice(0, 2));
-    expect(counted(first, lines.slice(2))).toEqual({ added: 1, removed: 1, changed: 2, growthBytes: -18 });
+    expect(counted(first, lines.slice(2))).toEqual({ added: 1, removed: 1, changed: 3, touched: 1, growthBytes: -18 });
   });
 
   it("is chosen from by kind and by path", () => {

@@ -1,11 +1,15 @@
 // What two images differ in, counted and chosen from. Pure, so that tables can test it.
 import type { ImageDifference } from "../bindings";
 
-export type Change = "added" | "removed" | "changed";
-export const CHANGES: readonly Change[] = ["added", "removed", "changed"];
+/** `touched`: nothing but its time is another, as of every folder that something was written into. */
+export type Change = "added" | "removed" | "changed" | "touched";
+export const CHANGES: readonly Change[] = ["added", "removed", "changed", "touched"];
 
-export const changeOf = ({ before, after }: ImageDifference): Change =>
-  before === null ? "added" : after === null ? "removed" : "changed";
+export function changeOf({ before, after, fields }: ImageDifference): Change {
+  if (before === null) return "added";
+  if (after === null) return "removed";
+  return fields.length === 1 && fields[0] === "time" ? "touched" : "changed";
+}
 
 const sizeOf = (entry: ImageDifference["before"]): number => (entry?.kind === "file" ? entry.size_bytes : 0);
 
@@ -16,10 +20,11 @@ export interface Counts {
   readonly added: number;
   readonly removed: number;
   readonly changed: number;
+  readonly touched: number;
   readonly growthBytes: number;
 }
 
-export const NO_COUNTS: Counts = { added: 0, removed: 0, changed: 0, growthBytes: 0 };
+export const NO_COUNTS: Counts = { added: 0, removed: 0, changed: 0, touched: 0, growthBytes: 0 };
 
 export function counted(before: Counts, lines: readonly ImageDifference[]): Counts {
   return lines.reduce((counts, line) => {
