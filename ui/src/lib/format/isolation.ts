@@ -25,7 +25,7 @@ export interface Boxes {
 type Format = (bytes: number) => string;
 
 const fact = (key: string, standing: Standing, values: Fact["values"] = {}): Fact => ({ key, standing, values });
-const known = (facts: readonly (Fact | false | undefined)[]): Fact[] => facts.filter((it): it is Fact => Boolean(it));
+const known = (facts: readonly (Fact | false | null)[]): Fact[] => facts.filter((it): it is Fact => Boolean(it));
 const names = (all: readonly IsolationNamespace[], own: boolean): string =>
   all.filter((one) => one.own === own).map((one) => one.kind).join(", ");
 

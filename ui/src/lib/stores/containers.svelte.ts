@@ -74,7 +74,7 @@ class Containers {
 
   /** The id of the new container. Failures are the caller's to show. */
   async run(request: RunRequest): Promise<string> {
-    const id = await ipc.containerRun(request);
+    const { id } = await ipc.containerRun(request);
     await this.load();
     return id;
   }
