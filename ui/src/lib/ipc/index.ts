@@ -2,6 +2,7 @@
 export { failure, type Stream } from "./core";
 export * from "./containers";
 export * from "./images";
+export * from "./lab";
 export * from "./preferences";
 export * from "./run";
 export * from "./service";
