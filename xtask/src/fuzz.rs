@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz`: the targets of `fuzz/` under libFuzzer and the address sanitizer.
 //!
-//! A cold build takes some minutes, because the sanitizer's instrumentation goes through every crate; so it is no step
-//! of `cargo xtask test`, whose unit tests run every target's body on changes of its beginnings instead.
+//! A cold build takes some minutes, because the sanitizer's instrumentation goes through every crate. `cargo xtask test` runs
+//! each target shortly; its unit tests, besides, run every target's body on changes of its beginnings.
 
 use crate::{process, progress::step, tools, tree::Tree};
 use anyhow::{Context, Result, bail};
@@ -16,6 +16,13 @@ pub(crate) struct Options {
     /// These targets; all of them unless named
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
+}
+
+impl Options {
+    /// Enough to meet what a change broke; not enough to find what is rare.
+    pub(crate) fn short() -> Self {
+        Self { seconds: 10, targets: Vec::new() }
+    }
 }
 
 /// The verb.

@@ -23,6 +23,20 @@ pub(crate) struct Filters {
 }
 
 impl Filters {
+    /// An image made from one of `ancestors`, however far, is as good as that one: Docker's rule. `parents` are images and
+    /// what each was made from.
+    pub(crate) fn add_descendants(&mut self, parents: &[(Digest, Digest)]) {
+        let mut next = 0;
+        while let Some(&ancestor) = self.ancestors.get(next) {
+            for (image, _) in parents.iter().filter(|(_, parent)| *parent == ancestor) {
+                if !self.ancestors.contains(image) {
+                    self.ancestors.push(*image);
+                }
+            }
+            next += 1;
+        }
+    }
+
     pub(crate) fn parse(given: HashMap<String, Vec<String>>) -> Result<Self, Invalid> {
         const KNOWN: [&str; 15] = [
             "ancestor",
@@ -226,6 +240,14 @@ mod tests {
         {
             assert!(Filters::parse([(key.to_owned(), vec![value.to_owned()])].into()).is_err());
         }
+    }
+
+    #[test]
+    fn what_descends_from_an_ancestor_counts() {
+        let [base, child, grandchild, other] = [1_u8, 2, 3, 4].map(|n| Digest::of(&[n]));
+        let mut filters = Filters { ancestors: vec![base], ..Filters::default() };
+        filters.add_descendants(&[(grandchild, child), (child, base), (other, other)]);
+        assert_eq!(filters.ancestors, [base, child, grandchild]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod steps;
 mod tally;
 
 use crate::setup::{self, Purpose};
-use crate::{frontend, tidy, tools, tree::Tree, vm_image};
+use crate::{frontend, fuzz, tidy, tools, tree::Tree, vm_image};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,7 +25,7 @@ const E2E: &str = "package(coracle-e2e)";
 /// Which tests.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct Options {
-    /// Leave out what boots a VM or opens a window
+    /// Leave out what fuzzes, boots a VM or opens a window
     #[arg(long)]
     fast: bool,
     /// Only end-to-end tests whose name contains this
@@ -45,6 +45,9 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<()> {
     });
     if options.e2e.is_none() {
         checks_and_unit_tests(&environment, &mut steps);
+    }
+    if !options.fast && options.e2e.is_none() {
+        steps.run("Fuzzing, shortly", || fuzz::run(tree, &fuzz::Options::short()));
     }
     if !options.fast {
         end_to_end(&environment, &mut steps, options.e2e.as_deref());
@@ -81,8 +84,9 @@ fn checks_and_unit_tests(environment: &Environment<'_>, steps: &mut Steps) {
 
 fn end_to_end(environment: &Environment<'_>, steps: &mut Steps, name: Option<&str>) {
     let tree = environment.tree;
-    let binaries =
-        ["build", "--package", "coracled", "--package", "coracle-cli", "--package", "coracle-desktop"];
+    // Everything at once, as the unit tests have it: other choices of packages mean other features of what they share, and
+    // so another build of it.
+    let binaries = ["build", "--workspace", "--all-targets"];
     let ready = [
         steps.run("Helper programs", || tools::for_running(tree)),
         steps.run("VM image", || vm_image::build(tree, &vm_image::Options::default()).map(drop)),
@@ -98,7 +102,7 @@ fn end_to_end(environment: &Environment<'_>, steps: &mut Steps, name: Option<&st
         Some(name) => format!("{E2E} and test({name})"),
         None => E2E.to_owned(),
     };
-    let nextest = ["nextest", "run", "--package", "coracle-e2e", "-E", &*filter];
+    let nextest = ["nextest", "run", "--workspace", "-E", &*filter];
     steps.count("End-to-end tests", || environment.tests(environment.cargo(&nextest)));
 }
 

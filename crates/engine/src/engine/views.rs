@@ -49,6 +49,11 @@ impl Engine {
                 filters.ancestors.push(image.id);
             }
         }
+        if !filters.ancestors.is_empty() {
+            let images = self.shared.images.list().await;
+            let parents = images.iter().filter_map(|image| Some((image.id, image.parent?)));
+            filters.add_descendants(&parents.collect::<Vec<_>>());
+        }
         let all = options.all || options.limit.is_some() || filters.implies_all();
         let mut views: Vec<_> = self.shared.registry.all().iter().map(crate::registry::Handle::now).collect();
         views.retain(|view| !view.gone && (all || view.record.state.is_active()) && filters.admit(view));
