@@ -30,6 +30,15 @@ impl Failure {
     pub(crate) fn other(message: impl Into<String>) -> Self {
         Self { code: Code::Other, message: message.into() }
     }
+
+    /// A name that is taken.
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
+        Self { code: Code::Conflict, message: message.into() }
+    }
+
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.code == Code::NotFound
+    }
 }
 
 impl Code {

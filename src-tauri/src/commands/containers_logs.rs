@@ -27,6 +27,7 @@ pub(crate) async fn container_logs(
     streams: State<'_, Streams>,
     id: String,
     tail: u32,
+    timestamps: bool,
     on_event: Channel<LogEvent>,
 ) -> Answer<()> {
     let docker = link.client().await?.docker()?;
@@ -34,7 +35,7 @@ pub(crate) async fn container_logs(
         .follow(true)
         .stdout(true)
         .stderr(true)
-        .timestamps(true)
+        .timestamps(timestamps)
         .tail(&tail.to_string())
         .build();
     let stream = streams.open(on_event.id());

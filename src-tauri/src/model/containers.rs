@@ -54,7 +54,7 @@ pub(crate) enum ContainerAction {
 pub(crate) enum LogEvent {
     /// Output, in the order in which it was written.
     Output {
-        /// Pieces that need not end at a line's end; each begins with its time and a space.
+        /// Pieces that need not end at a line's end; each begins with its time and a space if that was asked for.
         pieces: Vec<LogPiece>,
     },
     /// No more will come: the container has stopped.

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import { splitWords } from "./command";
-import { append, MOST_LINES, NO_LINES } from "./logs";
 import { advance, doneLayers, EMPTY_PULL } from "./pull";
 import { parseStatus } from "./status";
 import { ago, bytes, seconds, shortId, span } from "./text";
@@ -28,6 +27,8 @@ describe("docker's status text", () => {
     ["Up About an hour (Paused)", { sinceMs: now - 3_600_000 }],
     ["Exited (137) 2 hours ago", { exitCode: 137, sinceMs: now - 7_200_000 }],
     ["Exited (0) 1 second ago", { exitCode: 0, sinceMs: now - 1_000 }],
+    ["Up 2 minutes (healthy)", { health: "healthy", sinceMs: now - 120_000 }],
+    ["Up 3 seconds (health: starting)", { health: "starting", sinceMs: now - 3_000 }],
     ["Created", {}],
     ["", {}],
   ])("%j", (text, status) => expect(parseStatus(text, now)).toEqual(status));
@@ -56,38 +57,6 @@ describe("a pull", () => {
     const ended = advance(state, [step("aaa", "Pull complete"), step("", "Digest: sha256:00")]);
     expect(doneLayers(ended)).toBe(2);
     expect(ended.layers[0]?.currentBytes).toBe(10);
-  });
-});
-
-describe("a log", () => {
-  const out = (text: string) => ({ error: false, text });
-  const err = (text: string) => ({ error: true, text });
-  const texts = (state: typeof NO_LINES) => state.lines.map((line) => line.text);
-
-  it("joins what belongs to a line, however it comes", () => {
-    let state = append(NO_LINES, [out("one\ntw"), out("o\nthr")]);
-    state = append(state, [out("ee")]);
-    expect(texts(state)).toEqual(["one", "two", "three"]);
-    expect(texts(append(state, [out("\n"), out("four\n")]))).toEqual(["one", "two", "three", "four"]);
-  });
-
-  it("keeps the two outputs apart", () => {
-    const state = append(NO_LINES, [out("a"), err("b\n"), out("c\n")]);
-    expect(state.lines.map(({ text, error }) => [text, error])).toEqual([
-      ["a", false],
-      ["b", true],
-      ["c", false],
-    ]);
-  });
-
-  it("shows what a terminal would", () => {
-    expect(texts(append(NO_LINES, [out("\u001b[31mred\u001b[0m\r\n10%\r20%\n\n")]))).toEqual(["red", "20%", ""]);
-  });
-
-  it("lets old lines go and keeps their numbers", () => {
-    const state = append(NO_LINES, [out("x\n".repeat(MOST_LINES + 2))]);
-    expect(state.lines.length).toBe(MOST_LINES);
-    expect(state.lines[0]?.number).toBe(3);
   });
 });
 

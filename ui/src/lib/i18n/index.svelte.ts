@@ -54,6 +54,6 @@ export function tn(stem: Counted, count: number, values: Values = {}): string {
 }
 
 /** A text whose key is made up from what coracled says; none if there is no such text. */
-export function known(key: string): string | undefined {
-  return key in en ? t(key as Key) : undefined;
+export function known(key: string, values: Values = {}): string | undefined {
+  return key in en ? t(key as Key, values) : undefined;
 }

@@ -11,8 +11,12 @@ export const containerDetails = (id: string): Promise<ContainerDetails> => invok
 export const containerIsolation = (id: string): Promise<IsolationMap> => invoke("container_isolation", { id });
 
 /** The last `tail` lines, then what comes. */
-export const containerLogs = (id: string, tail: number, receive: (event: LogEvent) => void): Stream =>
-  stream("container_logs", { id, tail }, receive);
+export const containerLogs = (
+  id: string,
+  tail: number,
+  receive: (event: LogEvent) => void,
+  timestamps = false,
+): Stream => stream("container_logs", { id, tail, timestamps }, receive);
 /** Writes all of a container's output to a path that `saveFile` gave. */
 export const containerLogsSave = (id: string, path: string, timestamps: boolean): Promise<void> =>
   invoke("container_logs_save", { id, path, timestamps });

@@ -1,5 +1,5 @@
 // The reading of one container's output, and the search in it.
-import type { Container, LogPiece } from "../bindings";
+import type { Container, LogEvent, LogPiece } from "../bindings";
 import { append, hits, MOST_LINES, NO_LINES, pattern, type Lines } from "../format/logs";
 import { t } from "../i18n/index.svelte";
 import * as ipc from "../ipc";
@@ -66,14 +66,15 @@ export class LogReading {
     this.#hangUp();
     this.live = true;
     let fresh = true;
-    const stream = ipc.containerLogs(this.container.id, MOST_LINES, (event) => {
+    const receive = (event: LogEvent): void => {
       if (this.#stream !== stream) return;
       // What was read before stays until the first word of the new reading.
       if (fresh) this.#show(NO_LINES);
       fresh = false;
       if (event.type === "output") this.#gather(event.pieces);
       else this.live = false;
-    });
+    };
+    const stream = ipc.containerLogs(this.container.id, MOST_LINES, receive, true);
     this.#stream = stream;
     stream.done.catch((reason: unknown) => {
       if (this.#stream !== stream) return;

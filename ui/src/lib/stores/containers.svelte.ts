@@ -31,9 +31,25 @@ class Containers {
   busy = $state<Record<string, boolean>>({});
   running = $derived(this.all.filter(isUp).length);
 
+  #reading: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+
   readonly refresh = coalesced(() => this.load());
 
-  async load(): Promise<void> {
+  /** What is on its way may be older than the question: one more reading serves all who ask meanwhile. */
+  load(): Promise<void> {
+    if (!this.#reading) {
+      this.#reading = this.#read().finally(() => (this.#reading = undefined));
+      return this.#reading;
+    }
+    this.#next ??= this.#reading.then(() => {
+      this.#next = undefined;
+      return this.load();
+    });
+    return this.#next;
+  }
+
+  async #read(): Promise<void> {
     await notices.attempt(t("error.load"), async () => {
       const list = await ipc.containersList();
       const now = clock.tick();
