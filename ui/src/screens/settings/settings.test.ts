@@ -1,0 +1,98 @@
+import { cleanup, fireEvent, render, screen } from "@testing-library/svelte";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Settings } from "../../lib/bindings";
+
+const ipc = vi.hoisted(() => ({
+  settingsChange: vi.fn<(change: object) => Promise<unknown>>(),
+  registryLogin: vi.fn<(server: string, user: string, password: string) => Promise<void>>(),
+}));
+vi.mock("../../lib/ipc", async (original) => ({ ...(await original<object>()), ...ipc }));
+
+import { notices } from "../../lib/stores/notices.svelte";
+import { settings } from "../../lib/stores/settings.svelte";
+import Accounts from "./Accounts.svelte";
+import Machine from "./Machine.svelte";
+import Networking from "./Networking.svelte";
+
+const field = { set: false, default: null, counts: "at_once", pending: false, running: null, overridden_by: null };
+const NAMES = ["memory_mib", "cpus", "data_disk_gib", "accelerator", "proxy", "dns", "publish_on"];
+const told = (values: object = {}): Settings =>
+  ({
+    values: {
+      memory_mib: 2048,
+      cpus: 2,
+      data_disk_gib: 64,
+      accelerator: "auto",
+      proxy: { http: "http://proxy:3128", https: "", no_proxy: "" },
+      dns: ["1.1.1.1"],
+      publish_on: "localhost",
+      ...values,
+    },
+    fields: Object.fromEntries(NAMES.map((name) => [name, field])),
+    limits: { memory_mib_min: 128, memory_mib_host: 8192, cpus_host: 4, data_disk_gib_min: 64 },
+  }) as unknown as Settings;
+
+beforeEach(() => {
+  Object.values(ipc).forEach((mock) => mock.mockReset());
+  notices.all = [];
+  settings.told = told();
+});
+
+afterEach(cleanup);
+
+describe("the machine's settings", () => {
+  it("send what was chosen in coracled's unit, within what is possible", async () => {
+    ipc.settingsChange.mockImplementation((change) => Promise.resolve(told(change)));
+    render(Machine);
+    const memory = screen.getByTestId<HTMLInputElement>("setting-memory_mib-value");
+    expect(memory.value).toBe("2");
+    await fireEvent.input(memory, { target: { value: "3.5" } });
+    expect(ipc.settingsChange).not.toHaveBeenCalled();
+    await fireEvent.change(memory);
+    expect(ipc.settingsChange).toHaveBeenLastCalledWith({ memory_mib: 3584 });
+    const disk = screen.getByTestId("setting-data_disk_gib-value");
+    await fireEvent.input(disk, { target: { value: "1" } });
+    await fireEvent.change(disk);
+    expect(ipc.settingsChange).toHaveBeenCalledTimes(1);
+  });
+
+  it("show what counts again after a refusal", async () => {
+    ipc.settingsChange.mockRejectedValue({ code: "other", message: "cpus is 3, but this computer has 2" });
+    render(Machine);
+    const cpus = screen.getByTestId<HTMLInputElement>("setting-cpus-value");
+    await fireEvent.input(cpus, { target: { value: "3" } });
+    await fireEvent.change(cpus);
+    await vi.waitFor(() => expect(cpus.value).toBe("2"));
+    expect(notices.all.map(({ detail }) => detail)).toEqual(["cpus is 3, but this computer has 2"]);
+  });
+});
+
+describe("the network's settings", () => {
+  it("add to lists, take away, and forget an empty proxy", async () => {
+    ipc.settingsChange.mockImplementation((change) => Promise.resolve(told(change)));
+    render(Networking);
+    await fireEvent.input(screen.getByTestId("dns-input"), { target: { value: " 9.9.9.9 " } });
+    await fireEvent.submit(screen.getByTestId("dns-input"));
+    expect(ipc.settingsChange).toHaveBeenLastCalledWith({ dns: ["1.1.1.1", "9.9.9.9"] });
+    await vi.waitFor(() => expect(screen.getAllByTestId("dns-entry").length).toBe(2));
+    await fireEvent.click(screen.getByLabelText("Remove 1.1.1.1"));
+    expect(ipc.settingsChange).toHaveBeenLastCalledWith({ dns: ["9.9.9.9"] });
+    await fireEvent.change(screen.getByTestId("proxy-http"), { target: { value: "" } });
+    expect(ipc.settingsChange).toHaveBeenLastCalledWith({ proxy: null });
+  });
+});
+
+describe("accounts", () => {
+  it("hand the password over once and keep it nowhere", async () => {
+    ipc.registryLogin.mockRejectedValue({ code: "other", message: "unauthorized: incorrect username or password" });
+    render(Accounts);
+    const password = screen.getByTestId<HTMLInputElement>("login-password");
+    await fireEvent.input(screen.getByTestId("login-server"), { target: { value: "nas:5000" } });
+    await fireEvent.input(screen.getByTestId("login-user"), { target: { value: "me" } });
+    await fireEvent.input(password, { target: { value: "secret" } });
+    await fireEvent.submit(password);
+    expect(ipc.registryLogin).toHaveBeenCalledWith("nas:5000", "me", "secret");
+    await vi.waitFor(() => expect(password.value).toBe(""));
+    expect(notices.all[0]).toMatchObject({ title: "Not logged in at nas:5000", detail: "unauthorized: incorrect username or password" });
+  });
+});
