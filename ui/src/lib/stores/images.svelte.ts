@@ -35,8 +35,9 @@ class Images {
     return this.all.some((row) => row.reference === reference);
   }
 
-  /** The rows of one image. */
-  of(id: string): readonly ImageRow[] {
+  /** The rows of one image, by its id or one of its names. */
+  of(image: string): readonly ImageRow[] {
+    const id = this.all.find((row) => row.image.id === image || row.reference === image)?.image.id;
     return this.all.filter((row) => row.image.id === id);
   }
 
