@@ -23,11 +23,11 @@ pub(crate) async fn docker_context(link: State<'_, Link>) -> Answer<DockerContex
     as_told(&docker_context::state(link.endpoint()).map_err(not_read)?)
 }
 
-/// Writes the context; with `use`, docker uses it from now on.
+/// Writes the context; with `select`, docker uses it from now on.
 #[tauri::command]
-pub(crate) async fn docker_context_install(link: State<'_, Link>, r#use: bool) -> Answer<DockerContext> {
+pub(crate) async fn docker_context_install(link: State<'_, Link>, select: bool) -> Answer<DockerContext> {
     docker_context::install(link.endpoint()).map_err(not_read)?;
-    if r#use {
+    if select {
         docker_context::select().map_err(not_read)?;
     }
     as_told(&docker_context::state(link.endpoint()).map_err(not_read)?)

@@ -9,8 +9,8 @@ export const vmRestart = (): Promise<Vm> => invoke("vm_restart");
 /** What helps and what hinders on this machine. */
 export const doctor = (): Promise<Finding[]> => invoke("doctor");
 export const dockerContext = (): Promise<DockerContext> => invoke("docker_context");
-/** Writes the context, and makes it docker's own choice if `use`. */
-export const dockerContextInstall = (use: boolean): Promise<DockerContext> =>
-  invoke("docker_context_install", { use });
+/** Writes the context, and makes it docker's own choice if `select`. */
+export const dockerContextInstall = (select: boolean): Promise<DockerContext> =>
+  invoke("docker_context_install", { select });
 /** Writes everything that helps to find a fault into the file `path`. */
 export const supportBundle = (path: string): Promise<void> => invoke("support_bundle", { path });
