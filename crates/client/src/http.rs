@@ -5,10 +5,11 @@
 use std::{io, path::Path, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use futures::{Stream, TryStreamExt as _};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::{
     Method, Request, StatusCode,
-    body::Incoming,
+    body::{Body, Frame, Incoming},
     client::conn::http1,
     header::{CONTENT_TYPE, HOST, HeaderMap},
 };
@@ -52,16 +53,40 @@ pub(crate) async fn send_body(
     body: Bytes,
     deadline: Duration,
 ) -> Result<Answer, CallError> {
+    let kind = if body.is_empty() { None } else { Some("application/json") };
     let late = |_| CallError::Deadline { path: path.to_owned(), deadline };
-    tokio::time::timeout(deadline, exchange(socket, method, path, body)).await.map_err(late)?
+    tokio::time::timeout(deadline, exchange(socket, method, path, kind, Full::new(body))).await.map_err(late)?
 }
 
-async fn exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<Answer, CallError> {
+/// As [`send`], with a tar as the request's body that is read while it is sent.
+pub(crate) async fn send_stream(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    tar: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    deadline: Duration,
+) -> Result<Answer, CallError> {
+    let body = StreamBody::new(Box::pin(tar.map_ok(Frame::data)));
+    let late = |_| CallError::Deadline { path: path.to_owned(), deadline };
+    let exchange = exchange(socket, method, path, Some("application/x-tar"), body);
+    tokio::time::timeout(deadline, exchange).await.map_err(late)?
+}
+
+async fn exchange<B>(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    kind: Option<&str>,
+    body: B,
+) -> Result<Answer, CallError>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static,
+{
     let unreachable = |source| CallError::Unreachable { socket: socket.to_owned(), source };
     let broken = |source| CallError::Broken { path: path.to_owned(), source };
 
     let stream = TokioIo::new(connect(socket).await.map_err(unreachable)?);
-    let (mut sender, driver) = http1::handshake::<_, Full<Bytes>>(stream).await.map_err(broken)?;
+    let (mut sender, driver) = http1::handshake::<_, B>(stream).await.map_err(broken)?;
     let driver = tokio::spawn(async move {
         if let Err(error) = driver.await {
             tracing::debug!(%error, "connection to coracled ended");
@@ -70,10 +95,10 @@ async fn exchange(socket: &Path, method: Method, path: &str, body: Bytes) -> Res
     let connection = Connection(driver.abort_handle());
 
     let mut request = Request::builder().method(method).uri(path).header(HOST, "coracle");
-    if !body.is_empty() {
-        request = request.header(CONTENT_TYPE, "application/json");
+    if let Some(kind) = kind {
+        request = request.header(CONTENT_TYPE, kind);
     }
-    let request = request.body(Full::new(body)).expect("paths are this crate's own and valid");
+    let request = request.body(body).expect("paths are this crate's own and valid");
     let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
     let answer = Answer { headers: head.headers, path: path.to_owned(), body, connection };
     if head.status.is_success() { Ok(answer) } else { Err(answer.refusal(head.status).await) }

@@ -1,4 +1,4 @@
-import type { RunRequest } from "../bindings";
+import type { RunRequest, Started } from "../bindings";
 import { invoke } from "./core";
 
-export const containerRun = (request: RunRequest): Promise<string> => invoke("container_run", { request });
+export const containerRun = (request: RunRequest): Promise<Started> => invoke("container_run", { request });
