@@ -48,12 +48,14 @@ export function entries(): Entry[] {
 function ofContainers(): Entry[] {
   return containers.all.flatMap((container) => {
     const { id, name, image } = container;
-    const up = isUp(container);
+    const act = (action: "start" | "stop" | "restart"): Entry =>
+      entry("container", `${id} ${action}`, t(`palette.container.${action}`, { name }), () => {
+        void containers.act(container, action);
+      });
     return [
       entry("container", id, name, () => view.go("containers", id), image),
-      up
-        ? entry("container", `${id} stop`, t("palette.container.stop", { name }), () => void containers.stop(container))
-        : entry("container", `${id} start`, t("palette.container.start", { name }), () => void containers.start(container)),
+      entry("container", `${id} logs`, t("palette.container.logs", { name }), () => view.go("containers", id, "logs")),
+      ...(isUp(container) ? [act("stop"), act("restart")] : [act("start")]),
     ];
   });
 }

@@ -73,7 +73,9 @@ describe("the palette", () => {
     containers.all = [...running, { ...container("old", "exited"), parsed: {} }];
     expect(find("conta")[0]).toBe("Containers");
     expect(find("stop web")).toEqual(["Stop web"]);
-    expect(find("start old")).toEqual(["Start old"]);
+    expect(find("start old")[0]).toBe("Start old");
+    expect(find("restart")).toEqual(["Restart web"]);
+    expect(find("logs old")).toEqual(["Logs of old"]);
     expect(find("dns")).toEqual(["DNS servers"]);
     expect(find("save supp")[0]).toBe("Save a support bundle…");
     expect(find("dark")).toEqual(["Change the theme"]);
