@@ -37,12 +37,13 @@ describe("a file's beginning", () => {
 describe("bytes", () => {
   it("are shown as hexdump does", () => {
     const { bytes } = contents("0123456789abcdefgh\n");
-    expect(hexRow(bytes, 0)).toEqual({
+    expect(hexRow(bytes, 0, 16)).toEqual({
       offset: "00000000",
       hex: "30 31 32 33 34 35 36 37  38 39 61 62 63 64 65 66",
       text: "0123456789abcdef",
     });
-    expect(hexRow(bytes, 1)).toEqual({ offset: "00000010", hex: "67 68 0a".padEnd(48), text: "gh." });
+    expect(hexRow(bytes, 1, 8)).toEqual({ offset: "00000008", hex: "38 39 61 62 63 64 65 66 ", text: "89abcdef" });
+    expect(hexRow(bytes, 1, 16)).toEqual({ offset: "00000010", hex: "67 68 0a".padEnd(48), text: "gh." });
   });
 });
 

@@ -99,17 +99,15 @@ function decoded(bytes: Uint8Array, truncated: boolean): string | undefined {
   }
 }
 
-export const HEX_COLUMNS = 16;
-
-/** A row of bytes as `hexdump -C` has it: offset, bytes, characters. */
-export function hexRow(bytes: Uint8Array, row: number): { offset: string; hex: string; text: string } {
-  const start = row * HEX_COLUMNS;
-  const cut = [...bytes.subarray(start, start + HEX_COLUMNS)];
+/** A row of bytes as `hexdump -C` has it: offset, bytes in eights, characters. */
+export function hexRow(bytes: Uint8Array, row: number, columns: 8 | 16): { offset: string; hex: string; text: string } {
+  const start = row * columns;
+  const cut = [...bytes.subarray(start, start + columns)];
   const hex = cut.map((byte) => byte.toString(16).padStart(2, "0"));
-  const halves = [hex.slice(0, 8).join(" "), hex.slice(8).join(" ")];
+  const eights = [hex.slice(0, 8).join(" "), hex.slice(8).join(" ")].slice(0, columns / 8);
   return {
     offset: start.toString(16).padStart(8, "0"),
-    hex: halves.join("  ").padEnd(HEX_COLUMNS * 3),
+    hex: eights.join("  ").padEnd(columns * 3),
     text: cut.map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : ".")).join(""),
   };
 }
