@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use client::bollard::{
     models::{ContainerSummary, ContainerSummaryStateEnum, HealthConfig, ImageInspect, ImageSummary},
     query_parameters::{
-        ListContainersOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
+        ListContainersOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
+        TagImageOptionsBuilder,
     },
 };
 use tauri::State;
@@ -73,7 +74,8 @@ fn row(summary: ImageSummary, machine: &str, users: &mut HashMap<String, Vec<Ima
 #[tauri::command]
 pub(crate) async fn image_details(link: State<'_, Link>, image: String) -> Answer<ImageDetails> {
     let inspected = link.client().await?.image_inspect(&image).await?;
-    let unreadable = |error| Failure::other(format!("what coracled says of {image} is not understood: {error}"));
+    let unreadable =
+        |error| Failure::other(format!("what coracled says of {image} is not understood: {error}"));
     let json = serde_json::to_string_pretty(&inspected).map_err(unreadable)?;
     let found: ImageInspect = serde_json::from_value(inspected).map_err(unreadable)?;
     Ok(ImageDetails {
@@ -146,9 +148,7 @@ pub(super) fn split(reference: &str) -> (&str, Option<&str>) {
 
 #[cfg(test)]
 mod tests {
-    use client::bollard::models::{
-        ImageManifestSummary, ImageManifestSummaryImageData, OciPlatform,
-    };
+    use client::bollard::models::{ImageManifestSummary, ImageManifestSummaryImageData, OciPlatform};
 
     use super::*;
 
@@ -192,6 +192,9 @@ mod tests {
         };
         let row = row(summary, "amd64", &mut users(vec![container]));
         assert_eq!(row.users, [ImageUser { id: "c1".into(), name: "web".into(), running: true }]);
-        assert_eq!((row.platform.as_deref(), row.foreign, row.shared_bytes), (Some("linux/arm64/v8"), true, None));
+        assert_eq!(
+            (row.platform.as_deref(), row.foreign, row.shared_bytes),
+            (Some("linux/arm64/v8"), true, None)
+        );
     }
 }

@@ -76,7 +76,12 @@ fn pulled(info: CreateImageInfo) -> ImageStep {
     step(info.id, info.status, detail.current, detail.total)
 }
 
-fn step(layer: Option<String>, status: Option<String>, current: Option<i64>, total: Option<i64>) -> ImageStep {
+fn step(
+    layer: Option<String>,
+    status: Option<String>,
+    current: Option<i64>,
+    total: Option<i64>,
+) -> ImageStep {
     let bytes = |count: Option<i64>| count.and_then(|count| u64::try_from(count).ok());
     ImageStep {
         layer: layer.unwrap_or_default(),
@@ -155,7 +160,9 @@ pub(crate) async fn images_load(
 }
 
 /// A file's bytes, and how many have been taken.
-fn counted(file: tokio::fs::File) -> (impl Stream<Item = io::Result<bytes::Bytes>> + Send + 'static, Arc<AtomicU64>) {
+fn counted(
+    file: tokio::fs::File,
+) -> (impl Stream<Item = io::Result<bytes::Bytes>> + Send + 'static, Arc<AtomicU64>) {
     let read = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&read);
     let body = ReaderStream::with_capacity(file, PIECE_BYTES).inspect(move |piece| {
@@ -199,7 +206,8 @@ pub(super) async fn written(
     path: &Path,
     told: impl Fn(u64) -> bool,
 ) -> Answer<()> {
-    let unwritten = |error: io::Error| Failure::other(format!("{} cannot be written: {error}", path.display()));
+    let unwritten =
+        |error: io::Error| Failure::other(format!("{} cannot be written: {error}", path.display()));
     let folder = path.parent().unwrap_or(Path::new("."));
     let part = tempfile::Builder::new().prefix(".coracle-").tempfile_in(folder).map_err(unwritten)?;
     let mut output = tokio::fs::File::from_std(part.reopen().map_err(unwritten)?);

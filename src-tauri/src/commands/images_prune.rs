@@ -64,8 +64,11 @@ async fn layers(client: &client::Client, docker: &Docker, image: &str) -> Answer
     let (inspected, history) = tokio::try_join!(docker.inspect_image(image), docker.image_history(image))?;
     let digests = inspected.root_fs.and_then(|root| root.layers).unwrap_or_default();
     // Newest first; an instruction that made a layer has its size, others have none.
-    let sizes: Vec<_> =
-        history.iter().rev().filter_map(|step| u64::try_from(step.size).ok().filter(|size| *size > 0)).collect();
+    let sizes: Vec<_> = history
+        .iter()
+        .rev()
+        .filter_map(|step| u64::try_from(step.size).ok().filter(|size| *size > 0))
+        .collect();
     if sizes.len() == digests.len() {
         return Ok(digests.into_iter().zip(sizes).collect());
     }
