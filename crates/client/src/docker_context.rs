@@ -206,7 +206,8 @@ mod tests {
         place.install(&here()).unwrap();
         let installed = place.state(&here()).unwrap();
         assert!(installed.installed && installed.leads_here && !installed.in_use);
-        fs::write(place.config(), r#"{"auths":{"r":{"auth":"x"}},"currentContext":"desktop-linux"}"#).unwrap();
+        fs::write(place.config(), r#"{"auths":{"r":{"auth":"x"}},"currentContext":"desktop-linux"}"#)
+            .unwrap();
         assert_eq!(place.state(&here()).unwrap().current, "desktop-linux");
         place.select().unwrap();
         assert!(place.state(&here()).unwrap().in_use);

@@ -199,12 +199,13 @@ impl Preferences for Live {
     }
 }
 
-/// Name and password of `http://name:password@host`.
+/// What stands before the host in `http://name:password@host`, and the password alone. A name is no secret, and may
+/// be a word that stands everywhere.
 fn userinfo(url: &str) -> Vec<String> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let Some((userinfo, _)) = rest.rsplit_once('@') else { return Vec::new() };
-    let parts = userinfo.split_once(':').map_or((userinfo, ""), |parts| parts);
-    [userinfo, parts.0, parts.1].into_iter().filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    let password = userinfo.split_once(':').map_or("", |(_, password)| password);
+    [userinfo, password].into_iter().filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
 /// The names of settings that two have different.
@@ -215,7 +216,11 @@ fn differing(a: &Settings, b: &Settings) -> Vec<&'static str> {
 }
 
 /// Puts what is wanted into what stands in the file.
-fn merge(set: &mut Map<String, Value>, wanted: Map<String, Value>, before: &Settings) -> Result<(), ChangeError> {
+fn merge(
+    set: &mut Map<String, Value>,
+    wanted: Map<String, Value>,
+    before: &Settings,
+) -> Result<(), ChangeError> {
     for (name, mut value) in wanted {
         if !FIELDS.iter().any(|(known, _)| *known == name) {
             let known: Vec<_> = FIELDS.iter().map(|(known, _)| *known).collect();

@@ -45,22 +45,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let warnings = take_in_bundled(&images, &home, &assets).await;
     let defaults = VmConfig::below(home.path(), assets, libexec);
     let config = settings.configured(&defaults);
-    let own_vms = OwnVmConfig::below(home.path(), config.clone());
+    let engine = engine_config(&home, &settings, config.clone());
     let vm = Vm::new(config);
-    let engine = Engine::open(
-        EngineConfig {
-            db_path: home.db().join("engine.redb"),
-            file_sharing: settings.file_sharing(),
-            own_vms,
-            publish_on: settings.publish_on,
-            name_servers: settings.dns.clone(),
-            card: Some(home.card()),
-        },
-        images.clone(),
-        Arc::new(vm.clone()),
-    )
-    .await
-    .context("opening the engine")?;
+    let engine =
+        Engine::open(engine, images.clone(), Arc::new(vm.clone())).await.context("opening the engine")?;
     let parts = Parts { images: images.clone(), engine: engine.clone(), vm: vm.clone(), filter };
     let live = Arc::new(Live::new(settings_file, home.clone(), parts, defaults, args.log, (settings, set)));
     let service = Service {
@@ -99,6 +87,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// `vm` is what the VMs of single containers are like.
+pub(crate) fn engine_config(home: &Home, settings: &Settings, vm: VmConfig) -> EngineConfig {
+    EngineConfig {
+        db_path: home.db().join("engine.redb"),
+        file_sharing: settings.file_sharing(),
+        own_vms: OwnVmConfig::below(home.path(), vm),
+        publish_on: settings.publish_on,
+        name_servers: settings.dns.clone(),
+        card: Some(home.card()),
+    }
+}
+
 /// The first request drains, a second one does not wait for that.
 async fn stop_on_request(mut requests: Requests, api: Api) {
     let signal = requests.next().await;
@@ -120,4 +120,3 @@ async fn take_in_bundled(images: &images::Store, home: &Home, assets: &Path) -> 
         }
     }
 }
-

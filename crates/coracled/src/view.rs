@@ -212,7 +212,8 @@ mod tests {
 
     #[test]
     fn a_larger_disk_counts_and_the_command_line_wins() {
-        let shown = shown(r#"{"data_disk_gib":32,"log":"debug"}"#, "{}", running(Some(2048)), 64, Some("warn"));
+        let shown =
+            shown(r#"{"data_disk_gib":32,"log":"debug"}"#, "{}", running(Some(2048)), 64, Some("warn"));
         assert_eq!(shown["values"]["data_disk_gib"], 64);
         assert_eq!(shown["limits"]["data_disk_gib_min"], 64);
         assert_eq!(shown["vm_restart_needed"], false);

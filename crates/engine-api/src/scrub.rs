@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn known_secrets_and_what_looks_like_one_are_cut() {
-        let scrub = Scrub::new(["hunter2".to_owned(), "hunter2-and-more".to_owned(), "abc".to_owned()].into());
+        let scrub =
+            Scrub::new(["hunter2".to_owned(), "hunter2-and-more".to_owned(), "abc".to_owned()].into());
         for (text, expected) in [
             ("it was hunter2, then hunter2-and-more", "it was xxxxx, then xxxxx"),
             ("abc stays", "abc stays"),

@@ -135,8 +135,7 @@ impl Engine {
         let mut all = self.shared().registry.all();
         all.retain(|handle| {
             let record = &handle.now().record;
-            !record.state.is_active()
-                && filters.admit(record.created_unix_ns, record.config.labels.as_ref())
+            !record.state.is_active() && filters.admit(record.created_unix_ns, record.config.labels.as_ref())
         });
         all
     }

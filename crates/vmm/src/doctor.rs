@@ -74,7 +74,10 @@ fn folders(config: &VmConfig) -> Option<Finding> {
             "vm.virtiofsd",
             Level::Warn,
             "virtiofsd not found",
-            format!("{} is missing: folders of this computer cannot be mounted into containers", program.display()),
+            format!(
+                "{} is missing: folders of this computer cannot be mounted into containers",
+                program.display()
+            ),
         )
     })
 }
@@ -219,9 +222,7 @@ mod tests {
     #[test]
     fn room_and_memory_are_judged() {
         let config = VmConfig { memory_mib: 2048, ..VmConfig::below("/h".as_ref(), "a".into(), "l".into()) };
-        for (free, level) in
-            [(100 << 20, Level::Error), (1 << 30, Level::Warn), (50 << 30, Level::Ok)]
-        {
+        for (free, level) in [(100 << 20, Level::Error), (1 << 30, Level::Warn), (50 << 30, Level::Ok)] {
             let found = disk(&config, Some(free)).unwrap();
             assert_eq!((found.level, found.command.is_some()), (level, level != Level::Ok), "{found:?}");
         }

@@ -22,7 +22,11 @@ impl HostMeans {
         let cpus =
             std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX));
         let table = meminfo();
-        Self { memory_bytes: line(&table, "MemTotal"), memory_available_bytes: line(&table, "MemAvailable"), cpus }
+        Self {
+            memory_bytes: line(&table, "MemTotal"),
+            memory_available_bytes: line(&table, "MemAvailable"),
+            cpus,
+        }
     }
 }
 
@@ -65,7 +69,8 @@ mod tests {
 
     #[test]
     fn memory_is_read_from_the_kernels_table() {
-        let table = "MemTotal:       16384 kB\nMemFree:  1 kB\nMemAvailable:    8192 kB\nHugePages_Total: 0\n";
+        let table =
+            "MemTotal:       16384 kB\nMemFree:  1 kB\nMemAvailable:    8192 kB\nHugePages_Total: 0\n";
         assert_eq!(line(table, "MemTotal"), Some(16 << 20));
         assert_eq!(line(table, "MemAvailable"), Some(8 << 20));
         assert_eq!(line(table, "HugePages_Total"), None);

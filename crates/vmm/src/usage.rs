@@ -190,7 +190,9 @@ impl Usage {
         let same = before.boot_id == now.boot_id && !now.boot_id.is_empty();
         let seconds = now.at.saturating_duration_since(before.at).as_secs_f64();
         let rate = |before: Option<u64>, now: Option<u64>| match (before, now) {
-            (Some(before), Some(now)) if same && seconds > 0.0 => Some(now.saturating_sub(before) as f64 / seconds),
+            (Some(before), Some(now)) if same && seconds > 0.0 => {
+                Some(now.saturating_sub(before) as f64 / seconds)
+            }
             _ => None,
         };
         let cpu_ns = |sample: &Sample| sample.process.map(|process| process.cpu_ns);
@@ -207,9 +209,10 @@ impl Usage {
             allocated_bytes: file.allocated_bytes,
             ..Disk::default()
         };
-        let (rx, tx) = (|sample: &Sample| counted(sample, |card| card.rx_bytes), |sample: &Sample| {
-            counted(sample, |card| card.tx_bytes)
-        });
+        let (rx, tx) = (
+            |sample: &Sample| counted(sample, |card| card.rx_bytes),
+            |sample: &Sample| counted(sample, |card| card.tx_bytes),
+        );
         Self {
             at_unix_ms: now.at_unix_ms,
             state: now.state,
@@ -222,7 +225,8 @@ impl Usage {
                 host_proportional_bytes: now.process.and_then(|process| process.proportional_bytes),
             },
             data_disk: Disk {
-                guest_used_bytes: data.map(|guest| used(guest.data_disk_total_bytes, guest.data_disk_free_bytes)),
+                guest_used_bytes: data
+                    .map(|guest| used(guest.data_disk_total_bytes, guest.data_disk_free_bytes)),
                 guest_free_bytes: data.map(|guest| guest.data_disk_free_bytes),
                 ..disk(now.data_disk)
             },
@@ -349,8 +353,14 @@ mod tests {
         let before = sample(Duration::ZERO, "a", 1_000_000_000, Some(guest(10, 100, 50)));
         let now = sample(second, "a", 2_000_000_000, Some(guest(60, 300, 450)));
         let usage = Usage::between(&before, &now);
-        assert_eq!(usage.cpu, Cpu { count: Some(2), host_percent: Some(50.0), guest_busy_percent: Some(25.0) });
-        assert_eq!((usage.memory.guest_used_bytes, usage.memory.host_proportional_bytes), (Some(600), Some(4)));
+        assert_eq!(
+            usage.cpu,
+            Cpu { count: Some(2), host_percent: Some(50.0), guest_busy_percent: Some(25.0) }
+        );
+        assert_eq!(
+            (usage.memory.guest_used_bytes, usage.memory.host_proportional_bytes),
+            (Some(600), Some(4))
+        );
         assert_eq!((usage.data_disk.guest_used_bytes, usage.data_disk.allocated_bytes), (Some(30), 10));
         assert_eq!((usage.network.rx_bytes, usage.network.tx_bytes), (Some(451), Some(14)));
         assert_eq!((usage.network.rx_bytes_per_s, usage.network.tx_bytes_per_s), (Some(200.0), Some(0.0)));

@@ -19,7 +19,8 @@ pub(crate) async fn run(asked: Settings, out: Output) -> Result<Exit, Failure> {
                 .flatten()
                 .map(|(name, value)| format!("{name:20} {}{}", text(value), remark(present.fields.get(name))))
                 .collect();
-            lines.extend(present.problem.iter().map(|problem| format!("{problem}: the last good ones count")));
+            lines
+                .extend(present.problem.iter().map(|problem| format!("{problem}: the last good ones count")));
             lines.join("\n")
         })?;
         return Ok(Exit::OK);
@@ -73,7 +74,9 @@ fn remark(field: Option<&SettingField>) -> String {
     let Some(field) = field else { return String::new() };
     let mut parts = Vec::new();
     match (field.pending, field.counts) {
-        (true, Counts::VmRestart) => parts.push("from the VM's next start on (coracle vm restart)".to_owned()),
+        (true, Counts::VmRestart) => {
+            parts.push("from the VM's next start on (coracle vm restart)".to_owned())
+        }
         (true, _) => parts.push("from coracled's next start on".to_owned()),
         (false, _) => {}
     }

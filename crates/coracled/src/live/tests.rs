@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use engine::{EngineConfig, OwnVmConfig};
 use serde_json::json;
 use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -25,14 +24,7 @@ async fn fixture(text: &str) -> Fixture {
     let defaults = VmConfig::below(home.path(), home.path().join("none"), home.path().join("none"));
     let defaults = VmConfig { qemu: Some(home.path().join("no-qemu")), ..defaults };
     let vm = Vm::new(settings.configured(&defaults));
-    let config = EngineConfig {
-        db_path: home.db().join("engine.redb"),
-        file_sharing: settings.file_sharing(),
-        own_vms: OwnVmConfig::below(home.path(), defaults.clone()),
-        publish_on: settings.publish_on,
-        name_servers: settings.dns.clone(),
-        card: None,
-    };
+    let config = crate::service::engine_config(&home, &settings, defaults.clone());
     let engine = Engine::open(config, images.clone(), Arc::new(vm.clone())).await.unwrap();
     let (filter, layer) = Filter::new(settings.log_filter()).unwrap();
     let subscriber = tracing_subscriber::registry().with(layer);
@@ -62,8 +54,10 @@ impl Fixture {
 async fn a_change_is_saved_and_counts() {
     let its = fixture(r#"{"memory_mib":512,"insecure_registries":["old:5000"]}"#).await;
     let shown = its
-        .change(json!({"memory_mib":1024,"cpus":1,"mirrors":[{"url":"http://m:1"}],"insecure_registries":null,
-            "dns":["9.9.9.9"],"publish_on":"all","file_sharing":["/srv"],"log":"warn"}))
+        .change(
+            json!({"memory_mib":1024,"cpus":1,"mirrors":[{"url":"http://m:1"}],"insecure_registries":null,
+            "dns":["9.9.9.9"],"publish_on":"all","file_sharing":["/srv"],"log":"warn"}),
+        )
         .await
         .unwrap();
     assert_eq!(shown["values"]["memory_mib"], 1024);
@@ -129,7 +123,11 @@ async fn passwords_stay_and_are_not_shown() {
     assert_eq!(its.file()["proxy"]["http"], "http://me:hunter2@p:1");
     assert_eq!(its.file()["proxy"]["no_proxy"], ".corp");
     let secrets = its.live.secrets();
-    assert!(secrets.contains(&"hunter2".to_owned()) && secrets.contains(&"me".to_owned()), "{secrets:?}");
+    assert!(
+        secrets.contains(&"hunter2".to_owned()) && secrets.contains(&"me:hunter2".to_owned()),
+        "{secrets:?}"
+    );
+    assert!(!secrets.contains(&"me".to_owned()), "{secrets:?}");
 }
 
 #[tokio::test]

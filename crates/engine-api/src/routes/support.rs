@@ -8,10 +8,10 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
+use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use axum::Router;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::ListOptions;
@@ -41,12 +41,15 @@ async fn bundle(State(api): State<Api>) -> Answer<Response> {
     let (containers, mut secrets) = containers(&api).await?;
     secrets.extend(api.service.preferences.secrets());
     let texts = [
-        ("versions.json", json!({
-            "coracled": api.service.version,
-            "api": version::MAX.to_string(),
-            "system": std::env::consts::OS,
-            "architecture": std::env::consts::ARCH,
-        })),
+        (
+            "versions.json",
+            json!({
+                "coracled": api.service.version,
+                "api": version::MAX.to_string(),
+                "system": std::env::consts::OS,
+                "architecture": std::env::consts::ARCH,
+            }),
+        ),
         ("status.json", super::coracle::status(State(api.clone())).await.0),
         ("doctor.json", super::coracle::doctor(State(api.clone())).await.0),
         ("settings.json", json!(api.service.preferences.shown())),
@@ -230,7 +233,11 @@ mod tests {
         let config = json!({"auths": {"r:5000": {"auth": auth}, "q": {"identitytoken": "idt"}}});
         std::fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
         let found = credentials(dir.path());
-        assert!(found.contains(&auth) && found.contains(&"s3cr3t".to_owned()) && found.contains(&"idt".to_owned()));
+        assert!(
+            found.contains(&auth)
+                && found.contains(&"s3cr3t".to_owned())
+                && found.contains(&"idt".to_owned())
+        );
         assert!(credentials(Path::new("/nonexistent")).is_empty());
     }
 }

@@ -27,7 +27,8 @@ async fn stats(State(api): State<Api>, params: Params) -> Response {
     let lines = stream::unfold((api.vm.clone(), None, Instant::now()), |(vm, before, due)| async move {
         sleep_until(due).await;
         let (usage, sample) = vm.usage(before).await;
-        Some((usage, (vm, Some(sample), Instant::now() + PERIOD)))
+        // The next one is not made sooner because this one came late.
+        Some((usage, (vm, Some(sample), Instant::now().max(due + PERIOD))))
     });
     ndjson(lines, api.stopping.clone())
 }
