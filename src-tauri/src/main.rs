@@ -49,6 +49,7 @@ fn main() -> anyhow::Result<()> {
         .plugin(tauri_plugin_window_state::Builder::default().with_state_flags(window_state).build())
         .manage(link::Link::new(endpoint))
         .manage(streams::Streams::default())
+        .manage(commands::run::Drags::default())
         .manage(commands::containers_terminal::Terminals::default())
         .manage(texts::Spoken::default())
         .manage(tray::TrayChanged::default())

@@ -36,6 +36,7 @@ macro_rules! with_commands {
             commands::system::save_file,
             commands::containers::containers_list,
             commands::run::container_run,
+            commands::run::drags,
             commands::volumes::volumes_list,
             commands::volumes::volume_sizes,
             commands::volumes::mounts_list,

@@ -75,4 +75,16 @@ pub(crate) struct Started {
     pub(crate) warnings: Vec<String>,
 }
 
-declared!(RunRequest, RunPort, RunMount, FurtherOption, Started);
+/// Something of this computer dragged over the window.
+#[derive(Clone, Debug, Serialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Drag {
+    Over,
+    Left,
+    Dropped {
+        /// Files and folders.
+        paths: Vec<String>,
+    },
+}
+
+declared!(Drag, RunRequest, RunPort, RunMount, FurtherOption, Started);

@@ -1,0 +1,55 @@
+// A volume's files as the file browser takes them.
+import type { VolumeEntry } from "../../lib/bindings";
+import type { FileEntry, FileKind, FileSource } from "../../lib/files";
+import { t } from "../../lib/i18n/index.svelte";
+import { pickFile, saveFile, volumeFile, volumeFiles, volumeFileSave, volumeUpload } from "../../lib/ipc";
+
+const KINDS: Record<string, FileKind> = {
+  file: "file",
+  directory: "directory",
+  link: "symlink",
+  character: "char_device",
+  block: "block_device",
+  fifo: "fifo",
+  socket: "socket",
+};
+
+export function fileEntry(folder: string, entry: VolumeEntry): FileEntry {
+  return {
+    name: entry.name,
+    path: `${folder === "/" ? "" : folder}/${entry.name}`,
+    kind: KINDS[entry.kind] ?? "unknown",
+    sizeBytes: entry.size_bytes,
+    mode: entry.mode,
+    modifiedUnixS: entry.modified_unix_s,
+    target: entry.target ?? undefined,
+  };
+}
+
+export function volumeSource(volume: string): FileSource {
+  /** Folders are saved as tars. */
+  const folders = new Set<string>(["/"]);
+  return {
+    key: volume,
+    async list(path, after) {
+      const { entries, more } = await volumeFiles(volume, path, after ?? null);
+      const files = entries.map((entry) => fileEntry(path, entry));
+      for (const file of files) if (file.kind === "directory") folders.add(file.path);
+      return { entries: files, next: more ? entries.at(-1)?.name : undefined };
+    },
+    async read(path, limitBytes) {
+      const bytes = new Uint8Array(await volumeFile(volume, path, limitBytes));
+      return { bytes: bytes.slice(0, limitBytes), truncated: bytes.length > limitBytes };
+    },
+    async download(path) {
+      const folder = folders.has(path);
+      const name = path.slice(path.lastIndexOf("/") + 1) || volume;
+      const to = await saveFile(t("volumes.files.save"), folder ? `${name}.tar` : name);
+      if (to !== null) await volumeFileSave(volume, path, folder, to);
+    },
+    async upload(folder) {
+      const from = await pickFile(t("volumes.files.upload"));
+      if (from !== null) await volumeUpload(volume, folder, [from]);
+    },
+  };
+}
