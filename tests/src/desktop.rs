@@ -1,17 +1,22 @@
 //! The desktop app in a real window on a screen of its own, driven through WebDriver.
 //!
 //! ```text
-//! Xvfb                                    the screen
+//! Xvfb                                    the screen, in a file
 //! dbus-run-session ─ tauri-driver ─ WebKitWebDriver ─ coracle-desktop
 //! ```
 //!
 //! Invariant: the second line is one process group, which ends with the value.
 
+mod look;
+mod page;
+
+pub use look::Checked;
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
+use fantoccini::{Client, ClientBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -19,7 +24,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::{Run, eventually, free_port, host::binaries};
+use crate::{eventually, free_port, host::binaries};
 
 /// What answers without the VM.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -66,7 +71,6 @@ pub struct Desktop {
     _screen: Child,
     folder: tempfile::TempDir,
     screenshots: PathBuf,
-    display: String,
 }
 
 impl Desktop {
@@ -83,7 +87,7 @@ impl Desktop {
         let screenshots = binaries().join("../screenshots").join(test);
         std::fs::create_dir_all(&screenshots).unwrap();
 
-        let (screen, display) = screen(width, height).await;
+        let (screen, display) = screen(width, height, folder.path()).await;
         let (port, native_port) = (free_port(), free_port());
         let driver = Command::new("dbus-run-session")
             .arg("--")
@@ -95,6 +99,8 @@ impl Desktop {
             .env("NO_AT_BRIDGE", "1")
             .env("LC_ALL", "C.UTF-8")
             .env("LANGUAGE", "en")
+            // Of nobody's: the context of a person's docker client is not for a test to change.
+            .env("DOCKER_CONFIG", folder.path().join("docker"))
             .env("XDG_DATA_HOME", folder.path().join("data"))
             .env("XDG_CACHE_HOME", folder.path().join("cache"))
             .env("XDG_CONFIG_HOME", folder.path().join("config"))
@@ -119,79 +125,13 @@ impl Desktop {
         };
         let page = eventually("the app's window opens", LATER, connect).await;
         page.set_window_rect(0, 0, width, height).await.unwrap();
-        Self { page, group, _driver: driver, _screen: screen, folder, screenshots, display }
+        Self { page, group, _driver: driver, _screen: screen, folder, screenshots }
     }
 
-    /// The element with this `data-testid` that shows within `deadline`; `extra` narrows the selector.
-    pub async fn find(&self, testid: &str, extra: &str, deadline: Duration) -> Element {
-        let selector = selector(testid, extra);
-        let found = tokio::time::timeout(deadline, async {
-            loop {
-                if let Ok(element) = self.page.find(Locator::Css(&selector)).await {
-                    return element;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        });
-        match found.await {
-            Ok(element) => element,
-            Err(_) => {
-                self.picture("failed").await;
-                let text = self.page.find(Locator::Css("body")).await.unwrap().text().await.unwrap();
-                panic!("no {selector} within {deadline:?}; the page says:\n{text}");
-            }
-        }
-    }
-
-    /// Waits until nothing matches.
-    pub async fn gone(&self, testid: &str, extra: &str, deadline: Duration) {
-        let selector = selector(testid, extra);
-        eventually(&format!("{selector} is gone"), deadline, || async {
-            self.page.find_all(Locator::Css(&selector)).await.ok()?.is_empty().then_some(())
-        })
-        .await;
-    }
-
-    /// Clicks the element, once it can be clicked.
-    pub async fn click(&self, testid: &str, extra: &str) {
-        let element = self.find(testid, &format!("{extra}:not(:disabled)"), SOON).await;
-        element.click().await.unwrap_or_else(|error| panic!("{testid}{extra}: {error}"));
-    }
-
-    /// Clicks the element inside the row, a container's or an image's, that `row` selects.
-    pub async fn click_in(&self, row: (&str, &str), testid: &str) {
-        let selector = format!("{} {}", selector(row.0, row.1), selector(testid, ":not(:disabled)"));
-        let element =
-            eventually(&selector, SOON, || async { self.page.find(Locator::Css(&selector)).await.ok() });
-        element.await.click().await.unwrap();
-    }
-
-    /// Types into the element.
-    pub async fn fill(&self, testid: &str, text: &str) {
-        self.find(testid, "", SOON).await.send_keys(text).await.unwrap();
-    }
-
-    /// The element's text.
-    pub async fn text(&self, testid: &str) -> String {
-        self.find(testid, "", SOON).await.text().await.unwrap()
-    }
-
-    /// Waits until the element's text holds `wanted`.
-    pub async fn says(&self, testid: &str, wanted: &str, deadline: Duration) {
-        let selector = selector(testid, "");
-        eventually(&format!("{testid} says {wanted:?}"), deadline, || async {
-            let text = self.page.find(Locator::Css(&selector)).await.ok()?.text().await.ok()?;
-            text.contains(wanted).then_some(())
-        })
-        .await;
-    }
-
-    /// Keeps a picture of the page below the target folder.
-    pub async fn picture(&self, name: &str) {
-        // WebDriver's own way hangs without a compositor.
-        let file = self.screenshots.join(format!("{name}.png"));
-        let import = Run::new("import").args(["-display", &self.display, "-window", "root"]).args([file]);
-        import.finish().await;
+    /// Where the docker client's configuration lies for the app.
+    #[must_use]
+    pub fn docker_config(&self) -> PathBuf {
+        self.folder.path().join("docker")
     }
 
     /// Closes the window, as its user does, and everything around it.
@@ -211,15 +151,13 @@ impl Drop for Desktop {
     }
 }
 
-fn selector(testid: &str, extra: &str) -> String {
-    format!("[data-testid='{testid}']{extra}")
-}
-
-/// A screen, and its name.
-async fn screen(width: u32, height: u32) -> (Child, String) {
+/// A screen whose picture lies in `folder`, and its name.
+async fn screen(width: u32, height: u32, folder: &Path) -> (Child, String) {
     let mut screen = Command::new("Xvfb")
         .args(["-displayfd", "1", "-nolisten", "tcp", "-screen", "0"])
         .arg(format!("{width}x{height}x24"))
+        .arg("-fbdir")
+        .arg(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

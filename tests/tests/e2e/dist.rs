@@ -37,7 +37,9 @@ impl Installed {
             .ok()
             .await;
 
-        let enter = "mount --rbind /dev dev && mount -t proc proc proc && mount -t tmpfs tmpfs tmp && exec chroot . sleep infinity";
+        // A mount of its own first: virtiofsd looks for its folder's mount, and a mere folder has none in here.
+        let enter = "mount --bind . \"$PWD\" && cd \"$PWD\" && mount --rbind /dev dev && mount -t proc proc proc \
+                     && mount -t tmpfs tmpfs tmp && exec chroot . sleep infinity";
         let unshare = Run::new("unshare")
             .args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", enter])
             .into_command()
@@ -61,7 +63,8 @@ impl Installed {
             ["nsenter", "--mount", "--pid", "--root", "--wd=/"].map(Into::into).into();
         words.push(format!("--target={}", self.first.pid));
         words.extend(["env", "HOME=/root", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"].map(Into::into));
-        let unset = ["CORACLE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "TMPDIR"];
+        let unset =
+            ["CORACLE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "DOCKER_CONFIG", "TMPDIR"];
         words.extend(unset.map(|name| format!("--unset={name}")));
         words
     }
@@ -90,7 +93,8 @@ async fn the_package_works_on_a_bare_debian() {
     }
     assets_are_built();
     let made = tempfile::tempdir().unwrap();
-    let xtask = Run::new(binary("xtask")).args(["dist", "--debug", "--out"]).args([made.path()]);
+    let xtask =
+        Run::new(binary("xtask")).args(["dist", "--debug", "--no-build", "--out"]).args([made.path()]);
     xtask.within(LATER).ok().await;
     let deb = std::fs::read_dir(made.path()).unwrap().next().unwrap().unwrap().path();
     let bare = Installed::with(&deb).await;

@@ -1,4 +1,4 @@
-//! Just enough HTTP for coracled's own routes: one request, one JSON answer, one connection.
+//! Just enough HTTP for coracled's own routes and for WebDriver: one request, one JSON answer, one connection.
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -22,6 +22,22 @@ pub(super) fn ask(socket: &Path, method: &str, path: &str) -> Result<Value> {
 #[cfg(not(unix))]
 pub(super) fn ask(_socket: &Path, _method: &str, _path: &str) -> Result<Value> {
     bail!("the bench runs on Linux alone")
+}
+
+/// Sends JSON to a port of this machine and reads the answer.
+pub(super) fn post(port: u16, method: &str, path: &str, json: &Value) -> Result<Value> {
+    use std::io::{Read as _, Write as _};
+    let name = || format!("{method} {path} on port {port}");
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).with_context(name)?;
+    let json = if json.is_null() { String::new() } else { json.to_string() };
+    let head = format!(
+        "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n         Connection: close\r\n\r\n{json}",
+        json.len()
+    );
+    stream.write_all(head.as_bytes()).with_context(name)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).with_context(name)?;
+    body(&answer).with_context(name)
 }
 
 fn body(answer: &str) -> Result<Value> {

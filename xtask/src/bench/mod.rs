@@ -5,6 +5,7 @@
 
 mod boot;
 mod containers;
+mod desktop;
 mod dockerd;
 mod files;
 mod folders;
@@ -21,9 +22,10 @@ mod pull;
 mod registry;
 mod series;
 mod wait;
+mod window;
 
 use crate::setup::{self, Purpose};
-use crate::{process, progress::step, tools, tree::Tree, vm_image};
+use crate::{frontend, process, progress::step, tools, tree::Tree, vm_image};
 use anyhow::{Context, Result, bail};
 use host::Host;
 use serde_json::{Value, json};
@@ -43,6 +45,9 @@ pub(crate) struct Options {
     /// Only these rows
     #[arg(long, value_enum, value_name = "ROW")]
     only: Vec<What>,
+    /// How long the app is watched for growing memory
+    #[arg(long, default_value_t = 10, value_name = "MINUTES")]
+    soak_minutes: u64,
     /// Measure the binaries and the VM image that are there, without building them
     #[arg(long)]
     no_build: bool,
@@ -74,11 +79,25 @@ enum What {
     Images500,
     VmStart,
     VmMemory,
+    DesktopStart,
+    DesktopList,
+    DesktopShown,
+    DesktopLogs,
+    DesktopMemory,
     /// Takes minutes: measured only when it is named
     PullDockerd,
+    /// Takes as long as --soak-minutes: measured only when it is named
+    DesktopSoak,
 }
 
+const OF_THE_DESKTOP: [What; 5] =
+    [What::DesktopStart, What::DesktopList, What::DesktopShown, What::DesktopLogs, What::DesktopMemory];
+
 impl Options {
+    fn opens_the_desktop(&self) -> bool {
+        self.only.contains(&What::DesktopSoak) || OF_THE_DESKTOP.iter().any(|row| self.wants(*row))
+    }
+
     fn wants(&self, what: What) -> bool {
         self.only.is_empty() || self.only.contains(&what)
     }
@@ -89,9 +108,9 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<()> {
     if !cfg!(target_os = "linux") {
         bail!("the bench runs on Linux alone: its references are Linux programs");
     }
-    prepare(tree)?;
+    prepare(tree, options)?;
     if !options.no_build {
-        build(tree)?;
+        build(tree, options)?;
     }
     let host = step("Starting coracled", || Host::start(tree))?;
     let rows = measure(tree, &host, options).inspect_err(|_| eprintln!("{}", host.last_words()))?;
@@ -117,17 +136,27 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn prepare(tree: &Tree) -> Result<()> {
+fn prepare(tree: &Tree, options: &Options) -> Result<()> {
     setup::prepare(tree, &[Purpose::Run, Purpose::Bench])?;
     tools::for_running(tree)?;
+    if options.opens_the_desktop() {
+        setup::prepare(tree, &[Purpose::Desktop, Purpose::Test])?;
+        tools::for_tests(tree)?;
+    }
     tools::for_bench(tree)
 }
 
-fn build(tree: &Tree) -> Result<()> {
+fn build(tree: &Tree, options: &Options) -> Result<()> {
     vm_image::build(tree, &vm_image::Options::default())?;
-    step("Building coracled and coracle, optimised", || {
+    if options.opens_the_desktop() {
+        frontend::build(tree)?;
+    }
+    step("Building what is measured, optimised", || {
         let mut cargo = Command::new("cargo");
         cargo.args(["build", "--release", "--package", "coracled", "--package", "coracle-cli"]);
+        if options.opens_the_desktop() {
+            cargo.args(["--package", "coracle-desktop"]);
+        }
         process::output(cargo.current_dir(tree.root())).map(drop)
     })
 }
@@ -184,6 +213,14 @@ fn measure(tree: &Tree, host: &Host, options: &Options) -> Result<Vec<Row>> {
         let [start, memory] = own_vm::rows(host, rounds)?;
         rows.extend(options.wants(What::VmStart).then_some(start));
         rows.extend(options.wants(What::VmMemory).then_some(memory));
+    }
+    if OF_THE_DESKTOP.iter().any(|row| options.wants(*row)) {
+        let all = step("Using the desktop app", || desktop::rows(tree, host, rounds))?;
+        let wanted = OF_THE_DESKTOP.iter().zip(all).filter(|(what, _)| options.wants(**what));
+        rows.extend(wanted.map(|(_, row)| row));
+    }
+    if options.only.contains(&What::DesktopSoak) {
+        rows.push(step("Watching the desktop app", || desktop::soak(tree, host, options.soak_minutes))?);
     }
     rows.extend(guest);
     if options.wants(What::AgentSize) {

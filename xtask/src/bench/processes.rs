@@ -38,13 +38,30 @@ pub(super) fn naming(folder: &Path) -> Vec<(u32, Vec<String>)> {
     all.filter(|(_, words)| words.iter().any(|word| word.contains(&folder))).collect()
 }
 
+/// All processes that were started with this variable.
+pub(super) fn with_variable(name: &str, value: &Path) -> Vec<(u32, Vec<String>)> {
+    let wanted = format!("{name}={}", value.display());
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let has = |id: &u32| {
+        let variables = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+        variables.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+    };
+    ids.filter(has).filter_map(|id| Some((id, arguments(id)?))).collect()
+}
+
 /// Ends what still names this folder.
 pub(super) fn end_all_naming(folder: &Path) {
+    end_all(|| naming(folder));
+}
+
+/// Ends what these are, until there are none.
+pub(super) fn end_all(found: impl Fn() -> Vec<(u32, Vec<String>)>) {
     for signal in ["-TERM", "-KILL"] {
-        for (id, _) in naming(folder) {
+        for (id, _) in found() {
             drop(Command::new("kill").args([signal, &id.to_string()]).output());
         }
-        let gone = wait::until("processes end", PATIENCE, || naming(folder).is_empty().then_some(()));
+        let gone = wait::until("processes end", PATIENCE, || found().is_empty().then_some(()));
         if gone.is_ok() {
             return;
         }

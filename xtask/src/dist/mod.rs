@@ -33,6 +33,9 @@ pub(crate) struct Options {
     /// Of debug builds, and packed loosely: made in a fraction of the time, for tests
     #[arg(long)]
     debug: bool,
+    /// Pack the programs and the VM image that are there, without building them
+    #[arg(long)]
+    no_build: bool,
     /// Where the package goes [default: target/dist]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -44,11 +47,13 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<()> {
         bail!("a package is only made on Linux on x86_64, for which its programs are built");
     }
     setup::prepare(tree, &[Purpose::Run, Purpose::Desktop, Purpose::Dist])?;
-    tools::for_running(tree)?;
-    let image = vm_image::build(tree, &vm_image::Options::default())?;
-    frontend::build(tree)?;
-    step("Building the programs", || build(tree, options))?;
-    let deb = step("Packing", || pack(tree, options, &image))?;
+    if !options.no_build {
+        tools::for_running(tree)?;
+        vm_image::build(tree, &vm_image::Options::default())?;
+        frontend::build(tree)?;
+        step("Building the programs", || build(tree, options))?;
+    }
+    let deb = step("Packing", || pack(tree, options, &tree.target("vm-image")))?;
     println!("{}\nsha256 {}", deb.display(), digest::of_file(&deb)?);
     Ok(())
 }

@@ -1,0 +1,84 @@
+//! How the page looks: to the eye, and to those who do not see it.
+
+use std::path::Path;
+
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use super::Desktop;
+use crate::Run;
+
+/// What decides how a page looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// All of axe's rules.
+    Everything,
+    /// Those that another theme could break.
+    Colours,
+}
+
+impl Desktop {
+    /// Keeps a picture of the screen below the target folder.
+    pub async fn picture(&self, name: &str) {
+        self.snap(name, None).await.unwrap();
+    }
+
+    /// Takes a picture at once, of the window's size where the screen is larger, and develops it behind the test's back.
+    pub fn snap(&self, name: &str, size: Option<(u32, u32)>) -> JoinHandle<()> {
+        let taken = self.folder.path().join(format!("{}.xwd", name.replace('/', "-")));
+        let file = self.screenshots.join(format!("{name}.png"));
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        // The screen is a file; WebDriver's own way hangs without a compositor.
+        std::fs::copy(self.folder.path().join("Xvfb_screen0"), &taken).unwrap();
+        tokio::spawn(async move {
+            let mut develop = Run::new("convert").args([format!("xwd:{}", taken.display())]);
+            if let Some((width, height)) = size {
+                develop = develop.args(["-crop", &*format!("{width}x{height}+0+0"), "+repage"]);
+            }
+            develop.args(["-define", "png:compression-level=3"]).args([&file]).ok().await;
+            std::fs::remove_file(taken).unwrap();
+        })
+    }
+
+    /// Waits until nothing on the page is still on its way, within reason: what never ends is for the picture to show.
+    pub async fn settled(&self) {
+        let body = "return document.querySelector('[aria-busy=\\'true\\'], .spinner') === null";
+        for _ in 0..40 {
+            self.drawn().await;
+            if self.script(body, &[]).await == json!(true) {
+                return;
+            }
+        }
+    }
+
+    /// Gives the window another size.
+    pub async fn resize(&self, width: u32, height: u32) {
+        self.page.set_window_rect(0, 0, width, height).await.unwrap();
+        self.drawn().await;
+    }
+
+    /// What keeps some people from using the page as it is: axe's findings of serious and critical kind.
+    pub async fn obstacles(&self, checked: Checked) -> Vec<String> {
+        if self.script("return typeof window.axe", &[]).await == json!("undefined") {
+            let axe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ui/node_modules/axe-core/axe.min.js");
+            let source = std::fs::read_to_string(axe).expect("the front end's packages are installed");
+            self.script(&source, &[]).await;
+        }
+        let only = match checked {
+            Checked::Everything => json!(null),
+            Checked::Colours => json!(["color-contrast"]),
+        };
+        let body = r"
+            const [only, done] = arguments;
+            const options = { resultTypes: ['violations'], ...(only && { runOnly: only }) };
+            const place = (node) => `${node.target.join(' ')}: ${node.failureSummary}`;
+            axe.run(document, options).then(
+              ({ violations }) => done(violations
+                .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+                .map(({ id, nodes }) => `${id}: ${nodes.map(place).join('; ')}`)),
+              (error) => done([`axe does not run: ${error}`]),
+            );";
+        let found = self.page.execute_async(body, vec![only]).await.unwrap();
+        serde_json::from_value(found).unwrap()
+    }
+}

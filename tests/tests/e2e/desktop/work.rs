@@ -1,0 +1,137 @@
+//! A day's work by click: pull, run with a folder and a port, open it, read, type, look into files, stop, remove.
+
+use std::path::Path;
+
+use coracle_e2e::desktop::{Desktop, LATER, SOON};
+use coracle_e2e::{Host, Image, Layer, Registry, eventually, free_port};
+use rand::RngCore as _;
+use serde_json::json;
+
+use super::hello_layer;
+
+/// An image that serves `/srv` on port 80, and says so again and again. Its largest layer takes a while to pull.
+async fn server(registry: &Registry) -> String {
+    let script = "httpd -p 80 -h /srv; i=0; while true; do echo tick $i; i=$((i+1)); sleep 1; done";
+    let mut ballast = vec![0; 40_000_000];
+    rand::rng().fill_bytes(&mut ballast);
+    let layers = vec![
+        hello_layer(),
+        Layer::files([("etc/motd", b"a file of the image".as_slice(), 0o644)]),
+        Layer::files([("ballast/one", ballast.as_slice(), 0o644)]),
+    ];
+    let config =
+        json!({ "Cmd": ["sh", "-c", script], "Env": ["PATH=/bin:/usr/bin"], "StopSignal": "SIGKILL" });
+    Image::new(layers, config).push(registry, "server:1").await
+}
+
+#[tokio::test]
+async fn pull_run_open_read_type_browse_stop_and_remove_by_click() {
+    let registry = Registry::start().await;
+    let reference = server(&registry).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("index.html"), "served from this computer").unwrap();
+    let host = Host::with(&json!({ "file_sharing": [folder.path()] })).await;
+    let desktop = Desktop::open(host.home(), "work").await;
+
+    // A pull shows each layer on its way, with the VM off.
+    desktop.click("nav-images", "").await;
+    desktop.fill("pull-input", &reference).await;
+    desktop.click("pull-submit", "").await;
+    desktop.find("pull-layer", "", SOON).await;
+    desktop.says("pull-amount", " / ", SOON).await;
+    desktop.picture("1-pulling").await;
+    desktop.find("pull-card", "[data-state='done']", LATER).await;
+    browse_image(&desktop, &reference).await;
+
+    let port = free_port();
+    run(&desktop, &reference, folder.path(), port).await;
+    let (status, body) = eventually("the container serves", LATER, || fetch(port)).await;
+    assert_eq!((status, body.trim()), (200, "served from this computer"));
+    let link = desktop.find("container-port", "", SOON).await;
+    assert!(link.text().await.unwrap().contains(&port.to_string()));
+
+    read_logs(&desktop).await;
+    type_into_terminal(&desktop, folder.path()).await;
+    browse_volume(&desktop).await;
+
+    desktop.click("nav-containers", "").await;
+    desktop.click_in(("container-row", "[data-name='shop']"), "container-stop").await;
+    desktop.find("container-row", "[data-name='shop'][data-state='exited']", LATER).await;
+    desktop.click_in(("container-row", "[data-name='shop']"), "container-remove").await;
+    desktop.click("confirm-submit", "").await;
+    desktop.gone("container-row", "[data-name='shop']", LATER).await;
+    desktop.picture("9-removed").await;
+    desktop.close().await;
+    host.finish().await;
+}
+
+/// Looks for a file of the image, while nothing runs.
+async fn browse_image(desktop: &Desktop, reference: &str) {
+    desktop.click_in(("image-row", &format!("[data-reference='{reference}']")), "image-open").await;
+    desktop.click("tab-files", "").await;
+    desktop.find("file-row", "[data-path='/etc']", SOON).await.click().await.unwrap();
+    desktop.find("file-row", "[data-path='/etc/motd']", SOON).await.click().await.unwrap();
+    desktop.says("file-text", "a file of the image", SOON).await;
+    desktop.says("file-layer", "2", SOON).await;
+    desktop.picture("2-image-file").await;
+    desktop.find("vm-card", "[data-state='off']", SOON).await;
+}
+
+/// Runs the image as `shop` with a folder of this computer, a volume and a port: from a line that someone else wrote.
+async fn run(desktop: &Desktop, reference: &str, folder: &Path, port: u16) {
+    desktop.click("image-run", "").await;
+    desktop.click("run-paste", "").await;
+    let folder = folder.display();
+    let line = format!("docker run -d -p 127.0.0.1:{port}:80 -v {folder}:/srv -v goods:/goods {reference}");
+    desktop.fill("run-paste-text", &line).await;
+    desktop.click("run-paste-take", "").await;
+    desktop.fill("run-name", "shop").await;
+    desktop.says("run-line", "--name shop", SOON).await;
+    desktop.says("run-line", &format!("{folder}:/srv"), SOON).await;
+    desktop.picture("3-run-dialog").await;
+    desktop.click("run-submit", "").await;
+    desktop.find("container-details", "[data-name='shop'][data-state='running']", LATER).await;
+}
+
+/// What a browser would be given.
+async fn fetch(port: u16) -> Option<(u16, String)> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
+/// Follows the output, and finds a line of it.
+async fn read_logs(desktop: &Desktop) {
+    desktop.click("tab-logs", "").await;
+    desktop.says("logs-output", "tick 3", LATER).await;
+    desktop.fill("logs-search", "tick 2").await;
+    desktop.says("logs-hits", "1", SOON).await;
+    desktop.picture("5-logs").await;
+}
+
+/// A shell in the container hears and answers.
+async fn type_into_terminal(desktop: &Desktop, folder: &Path) {
+    desktop.click("tab-terminal", "").await;
+    desktop.find("terminal", "[data-state='open']", LATER).await;
+    desktop.press("echo answer $((6 * 7)) | tee /srv/answer /goods/answer\u{e007}").await;
+    let answer = folder.join("answer");
+    eventually("the shell has answered", SOON, || async {
+        std::fs::read_to_string(&answer).ok().filter(|text| text == "answer 42\n")
+    })
+    .await;
+    desktop.picture("6-terminal").await;
+}
+
+/// What the shell has written lies in the volume.
+async fn browse_volume(desktop: &Desktop) {
+    desktop.click("nav-volumes", "").await;
+    desktop.click_in(("volume-row", "[data-name='goods']"), "volume-open").await;
+    desktop.click("tab-files", "").await;
+    desktop.find("file-row", "[data-path='/answer']", LATER).await.click().await.unwrap();
+    desktop.says("file-text", "answer 42", SOON).await;
+    desktop.picture("7-volume").await;
+}
