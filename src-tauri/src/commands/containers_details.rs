@@ -33,6 +33,14 @@ fn details(told: ContainerInspectResponse) -> Answer<ContainerDetails> {
     let mut networks: Vec<_> =
         network.networks.unwrap_or_default().into_iter().map(|(name, endpoint)| place(name, endpoint)).collect();
     networks.sort_by(|a: &ContainerNetwork, b| a.name.cmp(&b.name));
+    let mounts = told.mounts.unwrap_or_default().into_iter().map(mount);
+    // Docker does not count what `--tmpfs` asks for among the mounts.
+    let memory = host.tmpfs.unwrap_or_default().into_keys().map(|target| ContainerMount {
+        kind: "tmpfs".to_owned(),
+        source: String::new(),
+        target,
+        writable: true,
+    });
     let finished = happened(state.finished_at);
     Ok(ContainerDetails {
         id: told.id.unwrap_or_default(),
@@ -60,7 +68,7 @@ fn details(told: ContainerInspectResponse) -> Answer<ContainerDetails> {
         environment: config.env.unwrap_or_default(),
         labels: config.labels.unwrap_or_default().into_iter().collect(),
         ports: ports(network.ports.unwrap_or_default()),
-        mounts: told.mounts.unwrap_or_default().into_iter().map(mount).collect(),
+        mounts: mounts.chain(memory).collect(),
         networks,
         health: config.healthcheck.and_then(|check| health(check, state.health)),
         json,

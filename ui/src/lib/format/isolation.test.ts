@@ -95,7 +95,8 @@ describe("the boxes", () => {
   });
 
   it("have a title and a sentence for each fact", () => {
-    const all = [drawn({}, ["1:1"]), drawn(WIDE), drawn({ calls_allowed: null, capabilities: [], user_inside: 5 })];
+    const root = WIDE.vm_process && { ...WIDE.vm_process, uid: 0, seccomp: false };
+    const all = [drawn({}, ["1:1"]), drawn(WIDE), drawn({ vm_process: root ?? null }), drawn({ calls_allowed: null, capabilities: [], user_inside: 5 })];
     const facts = all.flatMap((found) => Object.values(found).flat()) as Fact[];
     const own = WIDE.namespaces?.map(({ kind }) => ({ key: `ns.${kind}` })) ?? [];
     for (const { key } of [...facts, ...own]) {

@@ -34,7 +34,7 @@ export function boxes(map: IsolationMap, ports: readonly string[], bytes: Format
   return {
     host: known([
       map.vm_pid !== null && fact("process", "own", { pid: map.vm_pid }),
-      process && fact("user", process.uid === 0 ? "shared" : "own", { uid: process.uid }),
+      process && (process.uid === 0 ? fact("user.root", "shared") : fact("user", "own", { uid: process.uid })),
       process && fact("resident", "own", { bytes: bytes(process.resident_bytes) }),
       process && fact(process.seccomp ? "fence" : "fence.none", process.seccomp ? "own" : "shared"),
       process && names(process.namespaces, true) !== "" && fact("vmNamespaces", "own", { names: names(process.namespaces, true) }),

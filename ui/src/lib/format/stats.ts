@@ -1,5 +1,6 @@
 // What a container uses, from what it has used so far. Pure, so that tables can test it.
 import type { Sample } from "../bindings";
+import { numberFormat } from "./text";
 
 /** At a moment; null where it is not known. */
 export interface Use {
@@ -89,5 +90,5 @@ export function sparkPath(values: readonly (number | null)[], width: number, hei
 /** Processors' worth of time, 1 being all of one. */
 export function percent(cpus: number, language: string): string {
   const digits = cpus < 0.0995 ? 1 : 0;
-  return new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: digits }).format(cpus);
+  return numberFormat(language, { style: "percent", maximumFractionDigits: digits }).format(cpus);
 }

@@ -1,5 +1,18 @@
 // Numbers and names as people read them.
 
+/** Making a format costs more than all else in a row; there are few, and they are asked for again and again. */
+function kept<Format, Options>(Made: new (language: string, options: Options) => Format) {
+  const formats = new Map<string, Format>();
+  return (language: string, options: Options): Format => {
+    const key = language + JSON.stringify(options);
+    const known = formats.get(key) ?? new Made(language, options);
+    formats.set(key, known);
+    return known;
+  };
+}
+export const numberFormat = kept<Intl.NumberFormat, Intl.NumberFormatOptions>(Intl.NumberFormat);
+const relativeFormat = kept<Intl.RelativeTimeFormat, Intl.RelativeTimeFormatOptions>(Intl.RelativeTimeFormat);
+
 const UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"] as const;
 
 /** Decimal units, as docker prints them. */
@@ -11,7 +24,7 @@ export function bytes(count: number, language: string): string {
     unit += 1;
   }
   const digits = unit === 0 || value >= 100 ? 0 : 1;
-  return new Intl.NumberFormat(language, {
+  return numberFormat(language, {
     style: "unit",
     unit: UNITS[unit] ?? "byte",
     unitDisplay: unit === 0 ? "long" : "short",
@@ -22,7 +35,7 @@ export function bytes(count: number, language: string): string {
 /** Seconds with one decimal. */
 export function seconds(ms: number, language: string): string {
   const options = { style: "unit", unit: "second", unitDisplay: "short" } as const;
-  return new Intl.NumberFormat(language, {
+  return numberFormat(language, {
     ...options,
     minimumFractionDigits: 1,
     maximumFractionDigits: 1,
@@ -47,14 +60,14 @@ export function ago(thenMs: number, nowMs: number, language: string): string {
   const passed = Math.max(0, (nowMs - thenMs) / 1000);
   const [unit, length] = largestUnit(passed);
   const count = unit === "second" ? 0 : Math.floor(passed / length);
-  return new Intl.RelativeTimeFormat(language, { numeric: "auto" }).format(-count, unit);
+  return relativeFormat(language, { numeric: "auto" }).format(-count, unit);
 }
 
 /** "3 min". */
 export function span(thenMs: number, nowMs: number, language: string): string {
   const passed = Math.max(0, (nowMs - thenMs) / 1000);
   const [unit, length] = largestUnit(passed);
-  return new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "short" }).format(
+  return numberFormat(language, { style: "unit", unit, unitDisplay: "short" }).format(
     Math.floor(passed / length),
   );
 }
