@@ -22,6 +22,8 @@ pub(crate) const SHORT: Duration = Duration::from_secs(10);
 pub(crate) const PROBE: Duration = Duration::from_secs(60);
 /// A boot with every accelerator tried in turn.
 const BOOT: Duration = Duration::from_secs(300);
+/// What carries as many bytes as there are.
+pub(crate) const TRANSFER: Duration = Duration::from_secs(24 * 60 * 60);
 /// What reads every byte of every image.
 const FSCK: Duration = Duration::from_secs(24 * 60 * 60);
 /// What a call may take until its head comes: a `stop` with a long grace answers after it. No more than a guard

@@ -17,11 +17,13 @@ mod browse;
 mod cleanup;
 mod client;
 pub mod docker_context;
+mod df;
 mod endpoint;
 mod error;
 mod fsck;
 mod http;
 pub mod lab;
+mod images;
 /// What fences a container off.
 pub use ::lab::isolation;
 mod report;
@@ -30,6 +32,7 @@ mod settings;
 mod support;
 mod vm;
 mod vm_usage;
+mod volumes;
 
 pub use bollard;
 pub use browse::{
@@ -38,8 +41,10 @@ pub use browse::{
 };
 pub use cleanup::{Cleanup, Reclaimable};
 pub use client::{Client, ContainerWait, VmWatch};
+pub use df::{DiskUse, UsedCache, UsedContainer, UsedImage, UsedVolume, VolumeSize};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{CallError, StartServiceError};
+pub use images::{ImagePush, TransferStep};
 pub use fsck::{Fsck, FsckFinding, FsckOutcome};
 pub use report::{ContainerCounts, Doctor, Finding, Guest, ImageCounts, Level, Report, Service};
 pub use service::ServiceLaunch;
@@ -49,3 +54,4 @@ pub use settings::{
 pub use support::SupportBundle;
 pub use vm::VmStatus;
 pub use vm_usage::{CpuUsage, DiskUsage, MemoryUsage, NetworkUsage, VmUsage, VmUsageWatch};
+pub use volumes::{VolumeArchive, VolumeFile, VolumeFolder};
