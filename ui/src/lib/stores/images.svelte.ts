@@ -18,6 +18,8 @@ class Images {
   busy = $state<Record<string, boolean>>({});
   query = $state("");
   order = $state.raw<Order>({ by: "name", falling: false });
+  /** Images, not their names. */
+  readonly count = $derived(new Set(this.all.map(({ image }) => image.id)).size);
   readonly shown = $derived(sorted(matching(this.all, this.query), this.order));
 
   readonly refresh = coalesced(() => this.load());

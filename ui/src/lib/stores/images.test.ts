@@ -85,6 +85,7 @@ describe("the list", () => {
 
   it("shows what is searched for, in the chosen order", async () => {
     await images.load();
+    expect(images.count).toBe(1);
     images.query = "b:";
     expect(images.shown.map(({ reference }) => reference)).toEqual(["b:1"]);
     images.query = "";
