@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use client::bollard::{
-    models::{self, ContainerSummary, ContainerSummaryStateEnum, MountPointType, VolumeCreateRequest},
+    models::{self, ContainerSummary, ContainerSummaryStateEnum, VolumeCreateRequest},
     query_parameters::{ListContainersOptionsBuilder, ListVolumesOptions, RemoveVolumeOptions},
 };
 use tauri::State;
@@ -66,9 +66,9 @@ fn uses(summary: ContainerSummary) -> Vec<MountUse> {
         matches!(summary.state, Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::PAUSED));
     let id = summary.id.unwrap_or_default();
     let mounts = summary.mounts.unwrap_or_default().into_iter().filter_map(|mount| {
-        let (volume, folder) = match mount.typ? {
-            MountPointType::VOLUME => (mount.name, String::new()),
-            MountPointType::BIND => (None, mount.source.unwrap_or_default()),
+        let (volume, folder) = match mount.typ?.as_str() {
+            "volume" => (mount.name, String::new()),
+            "bind" => (None, mount.source.unwrap_or_default()),
             _ => return None,
         };
         Some(MountUse {
@@ -117,8 +117,8 @@ mod tests {
     #[test]
     fn volumes_and_folders_are_told_apart() {
         let text = |text: &str| Some(text.to_owned());
-        let mount = |typ, name, source, rw| MountPoint {
-            typ: Some(typ),
+        let mount = |typ: &str, name, source, rw| MountPoint {
+            typ: Some(typ.to_owned()),
             name,
             source,
             destination: text("/x"),
@@ -130,9 +130,9 @@ mod tests {
             names: Some(vec!["/web".to_owned()]),
             state: Some(ContainerSummaryStateEnum::RUNNING),
             mounts: Some(vec![
-                mount(MountPointType::VOLUME, text("data"), text("/var/lib"), true),
-                mount(MountPointType::BIND, None, text("/home/me"), false),
-                mount(MountPointType::TMPFS, None, None, true),
+                mount("volume", text("data"), text("/var/lib"), true),
+                mount("bind", None, text("/home/me"), false),
+                mount("tmpfs", None, None, true),
             ]),
             ..ContainerSummary::default()
         });

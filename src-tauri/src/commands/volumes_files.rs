@@ -62,7 +62,8 @@ pub(crate) async fn volume_file(
     path: String,
     limit_bytes: u64,
 ) -> Answer<Response> {
-    let bytes = within_tar(&link.client().await?, &name, &path, move |tar, path| {
+    let client = link.client().await?;
+    let bytes = within_tar(&client, &name, &path, move |tar, path| {
         let mut bytes = Vec::new();
         first_file(tar, path, |file| file.take(limit_bytes + 1).read_to_end(&mut bytes).map(drop))?;
         Ok(bytes)

@@ -50,7 +50,7 @@ describe("the drawing of networks", () => {
     const networks = Array.from({ length: 8 }, (_, index) => network(`n${index}`));
     const uses = Array.from({ length: 30 }, (_, index) => use(`c${index}`, `n${index % 8}`));
     const { lines, rows, widthPx, heightPx, linePx } = draw(networks, uses, [], 900);
-    expect(linePx).toBeGreaterThanOrEqual(118);
+    expect(linePx).toBeGreaterThanOrEqual(86);
     expect(widthPx).toBe(NAME_PX + PORTS_PX + 8 * linePx);
     expect(heightPx).toBeGreaterThanOrEqual(30 * ROW_PX);
     expect(new Set(lines.map(({ x }) => x)).size).toBe(8);

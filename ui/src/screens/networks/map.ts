@@ -2,11 +2,13 @@
 // Pure: places and texts, no drawing.
 import type { Container, Network, NetworkUse, Port } from "../../lib/bindings";
 
-export const NAME_PX = 190;
-export const PORTS_PX = 150;
+export const NAME_PX = 176;
+export const PORTS_PX = 122;
 export const ROW_PX = 34;
 export const HEAD_PX = 52;
-const LEAST_LINE_PX = 118;
+const LEAST_LINE_PX = 86;
+/** From here on addresses have room as well; otherwise they are in the hint and in the words below. */
+const ROOMY_PX = 116;
 const MOST_LINE_PX = 210;
 const COLOURS = 6;
 
@@ -39,6 +41,8 @@ export interface Drawing {
   readonly heightPx: number;
   /** From one line to the next. */
   readonly linePx: number;
+  /** Whether addresses have room. */
+  readonly roomy: boolean;
 }
 
 const belongs = (use: NetworkUse, network: Network): boolean =>
@@ -94,6 +98,7 @@ export function draw(
     lines,
     rows,
     linePx,
+    roomy: linePx >= ROOMY_PX,
     widthPx: Math.max(availablePx, left + shown.length * linePx),
     heightPx: rows.length * ROW_PX + 12,
   };
