@@ -19,6 +19,7 @@ mod confinement;
 mod console;
 mod doctor;
 mod error;
+mod handover;
 mod host;
 mod hypervisor;
 mod owner;
@@ -39,6 +40,7 @@ pub use card::CardError;
 pub use config::{Accelerator, Choice, RestartPolicy, VmConfig};
 pub use confinement::Confinement;
 pub use error::{StartError, StopError};
+pub use handover::hand_over;
 pub use host::{HostMeans, free_disk_bytes};
 pub use hypervisor::{
     AttachError, Hypervisor, Machine, MachineEvent, MachineSpec, Memory, RepairError, SaveError, SpawnError,

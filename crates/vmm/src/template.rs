@@ -99,6 +99,11 @@ impl Templates {
         Self { dir, turn: tokio::sync::Mutex::default(), useless: Mutex::default() }
     }
 
+    /// Waits until no template is being made.
+    pub async fn settled(&self) {
+        drop(self.turn.lock().await);
+    }
+
     pub(crate) fn find(&self, key: &Key) -> Option<Template> {
         let folder = self.dir.join(&key.0);
         (folder.is_dir() && !self.is_useless(key)).then(|| Template::in_folder(&folder))

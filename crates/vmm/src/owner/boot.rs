@@ -356,7 +356,7 @@ impl Boot {
     }
 }
 
-pub(super) fn console_log(config: &VmConfig) -> PathBuf {
+pub(crate) fn console_log(config: &VmConfig) -> PathBuf {
     config.log_dir.join("console.log")
 }
 

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::boot::{Boot, BootError};
-pub(crate) use self::boot::{choose_transport, verdicts};
+pub(crate) use self::boot::{choose_transport, console_log, verdicts};
 use self::live::Live;
 use self::lock::Lock;
 use self::work::{Outcome, Work};

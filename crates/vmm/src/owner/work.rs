@@ -47,7 +47,7 @@ impl Work {
             };
             match Live::attach(hypervisor, &hello_port, record).await {
                 Ok(live) => {
-                    tracing::info!("re-attached the VM that an earlier coracled left");
+                    tracing::info!("re-attached a VM that was left running");
                     Outcome::Attached(Some(Box::new(live)))
                 }
                 Err(reason) => {

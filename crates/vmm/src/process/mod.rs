@@ -13,7 +13,7 @@ mod system;
 use std::time::Duration;
 
 use crate::ProcessId;
-pub(crate) use spawn::spawn;
+pub(crate) use spawn::{spawn, spawn_small};
 pub(crate) use system::{IDENTIFIES, host_boot_id};
 
 /// How hard to ask.

@@ -23,9 +23,11 @@ pub(super) const CARD_BUS: &str = "cardport";
 /// The serial transport's port, found by its name in the guest.
 const MUX_PORT: &str = "coracle.mux";
 
-/// What a copy's translated code may take, of QEMU's 1,024. What it translates to start a container is some 60 MiB; a
-/// limit below that saves memory, but then code is thrown away and translated again and again (docs/measuring.md).
-const COPYS_CODE_MIB: u32 = 256;
+/// What a copy's translated code may take, of QEMU's 1,024: so much of a VM of 256 MiB, more in proportion in larger ones.
+/// To start a container takes some 40 MiB. Below that code is thrown away and translated again, which costs programs that
+/// start many processes dearly; but an idle VM keeps all of it (docs/measuring.md).
+const COPYS_CODE_MIB: u64 = 22;
+const MOST_CODE_MIB: u64 = 256;
 
 /// Parts of a q35 that no guest of ours uses; each costs the kernel time to probe.
 const OMITTED: &str = "usb=off,sata=off,smbus=off,vmport=off,graphics=off";
@@ -85,7 +87,7 @@ pub(super) fn arguments(spec: &MachineSpec, sandbox: Option<&str>, tsc_khz: Opti
 fn machine(line: &mut Line, spec: &MachineSpec) {
     let accelerator = match (spec.accelerator, &spec.memory) {
         (Accelerator::Tcg, Memory::Empty) => "tcg,thread=multi".to_owned(),
-        (Accelerator::Tcg, _) => format!("tcg,thread=multi,tb-size={COPYS_CODE_MIB}"),
+        (Accelerator::Tcg, _) => format!("tcg,thread=multi,tb-size={}", code_mib(spec.memory_mib)),
         (other, _) => other.name().to_owned(),
     };
     let cpu = match spec.accelerator {
@@ -113,6 +115,11 @@ fn machine(line: &mut Line, spec: &MachineSpec) {
         line.option("-M", &format!("q35,{OMITTED}"));
     }
     line.option("-m", &spec.memory_mib.to_string()).option("-smp", &spec.cpus.to_string());
+}
+
+/// Room for a copy's translated code.
+fn code_mib(memory_mib: u64) -> u64 {
+    (memory_mib * COPYS_CODE_MIB / 256).clamp(COPYS_CODE_MIB, MOST_CODE_MIB)
 }
 
 fn kernel_arguments(spec: &MachineSpec, tsc_khz: Option<u32>) -> String {
@@ -311,6 +318,8 @@ mod tests {
         let text = text(&spec, None);
         assert!(text.contains("share=off,readonly=on,rom=off,mem-path=/t/ram "), "{text}");
         assert!(text.contains(" -incoming defer ") && !text.contains("-kernel"), "{text}");
+        assert!(text.contains(",tb-size=176 "), "{text}");
+        assert_eq!([64, 256, 512, 65_536].map(code_mib), [22, 22, 44, 256]);
     }
 
     #[test]

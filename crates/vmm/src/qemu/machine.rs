@@ -114,7 +114,11 @@ impl QemuMachine {
         tracing::debug!(?arguments, "starting QEMU");
         let started = Instant::now();
         let program = &capabilities.program;
-        let qemu = process::spawn(program, &arguments, &log)
+        let spawn = match spec.memory {
+            Memory::Copied { .. } => process::spawn_small,
+            Memory::Empty | Memory::Kept(_) => process::spawn,
+        };
+        let qemu = spawn(program, &arguments, &log)
             .map_err(|source| SpawnError::Program { program: program.clone(), source })?;
         let qemu = nascent.qemu.insert(qemu);
         record.qemu = Some(qemu.id());
