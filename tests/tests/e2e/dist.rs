@@ -62,10 +62,11 @@ impl Installed {
         let mut words: Vec<String> =
             ["nsenter", "--mount", "--pid", "--root", "--wd=/"].map(Into::into).into();
         words.push(format!("--target={}", self.first.pid));
-        words.extend(["env", "HOME=/root", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"].map(Into::into));
-        let unset =
-            ["CORACLE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "DOCKER_CONFIG", "TMPDIR"];
-        words.extend(unset.map(|name| format!("--unset={name}")));
+        words.push("env".to_owned());
+        let coracle = ["CORACLE_HOME", "CORACLE_ASSETS", "CORACLE_LIBEXEC", "DOCKER_CONFIG"];
+        let places = ["XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "TMPDIR"];
+        words.extend(coracle.into_iter().chain(places).map(|name| format!("--unset={name}")));
+        words.extend(["HOME=/root", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"].map(Into::into));
         words
     }
 
