@@ -49,6 +49,7 @@ async fn served() -> Served {
         publish_on: engine::PublishOn::default(),
         name_servers: Vec::new(),
         card: None,
+        lab_work: None,
     };
     let engine = Engine::open(engine, images, Arc::new(vm.clone())).await.unwrap();
     let service = Service {

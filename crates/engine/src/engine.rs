@@ -14,6 +14,8 @@ mod update;
 mod views;
 pub(crate) mod volumes;
 
+pub(crate) use create::not_found;
+
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -57,6 +59,8 @@ pub struct EngineConfig {
     pub name_servers: Vec<std::net::IpAddr>,
     /// Socket of the network card that published ports go through, where this system can have one.
     pub card: Option<PathBuf>,
+    /// The program that runs the Lab's workload on this computer, with `lab::inside::HOST_WORK` as its argument.
+    pub lab_work: Option<PathBuf>,
 }
 
 /// Why the engine did not open.
@@ -92,6 +96,7 @@ impl Engine {
         let roots = Roots::new(config.file_sharing);
         let own_vms = Arc::new(OwnVms::new(config.own_vms, roots.clone()));
         let shares = Shares::new(roots, Arc::clone(&machine));
+        let lab = crate::lab::Lab::new(&config.db_path, config.lab_work);
         let opening = tokio::task::spawn_blocking(move || Db::open(&config.db_path));
         let (db, loaded) = match opening.await {
             Ok(result) => result?,
@@ -131,6 +136,7 @@ impl Engine {
             unreadable: loaded.unreadable,
             vm_is_down: AtomicBool::new(false),
             followed: crate::verbs::Followed::default(),
+            lab,
         });
         let known: Vec<_> = loaded.records.iter().map(|record| record.id.clone()).collect();
         OwnVms::sweep(&shared, &known);
@@ -143,6 +149,7 @@ impl Engine {
             Task::spawn(&shared, record);
         }
         shared.spawn(session::run(Arc::clone(&shared)));
+        crate::lab::sweep(&shared);
         Ok(Self { shared })
     }
 

@@ -135,6 +135,9 @@ pub enum Error {
     /// A folder of the host that cannot be mounted.
     #[error(transparent)]
     Share(#[from] crate::shares::Error),
+    /// The Lab.
+    #[error(transparent)]
+    Lab(#[from] crate::lab::LabError),
     /// One of the operations beside a container's life.
     #[error(transparent)]
     Refused(#[from] crate::verbs::Refusal),
@@ -379,6 +382,7 @@ impl Error {
             Self::Images(error) => error.kind(),
             Self::Refused(refusal) => refusal.kind(),
             Self::Mount(_) => ErrorKind::InvalidParameter,
+            Self::Lab(error) => error.kind(),
             Self::Network(error) => error.kind(),
             Self::Volume(error) => error.kind(),
             Self::Share(error) if error.is_the_clients() => ErrorKind::InvalidParameter,

@@ -32,6 +32,10 @@ pub trait Machine: Send + Sync {
     async fn ensure_running(&self) -> Result<vmm::Agent, MachineError>;
     /// The agent, if the VM runs.
     fn agent(&self) -> Option<vmm::Agent>;
+    /// Stops the VM in good order; at once done when it is off.
+    async fn stop(&self) -> Result<(), vmm::StopError> {
+        Err(vmm::StopError::Detached)
+    }
     /// The VM's state, where there is one to tell of.
     fn status(&self) -> Option<vmm::Status> {
         None
@@ -65,6 +69,10 @@ impl Machine for vmm::Vm {
 
     fn agent(&self) -> Option<vmm::Agent> {
         self.agent()
+    }
+
+    async fn stop(&self) -> Result<(), vmm::StopError> {
+        self.stop().await
     }
 
     fn status(&self) -> Option<vmm::Status> {

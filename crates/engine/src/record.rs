@@ -43,6 +43,17 @@ pub(crate) struct Record {
     /// What is published while it runs.
     #[serde(default)]
     pub(crate) ports: Vec<Published>,
+    /// Set for the Lab's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lab: Option<LabMark>,
+}
+
+/// A container of the Lab: its program lies in it. Only the engine makes such.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LabMark {
+    /// Its own VM boots, though there is a saved guest to copy or a VM that waits.
+    pub(crate) boots: bool,
 }
 
 /// A container as its task publishes it.
@@ -104,6 +115,7 @@ pub(crate) mod tests {
             mounts: Vec::new(),
             networks: Vec::new(),
             ports: Vec::new(),
+            lab: None,
         }
     }
 

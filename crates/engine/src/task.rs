@@ -112,6 +112,7 @@ pub(crate) struct Shared {
     pub(crate) vm_is_down: std::sync::atomic::AtomicBool,
     /// Who is asked for statistics.
     pub(crate) followed: crate::verbs::Followed,
+    pub(crate) lab: crate::lab::Lab,
 }
 
 impl Shared {

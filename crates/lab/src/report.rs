@@ -179,7 +179,7 @@ pub struct Cost {
     pub memory_bytes: Vec<u64>,
     /// Their median.
     pub memory_median_bytes: Option<u64>,
-    /// Disk of each: what a container wrote (and its log), the blocks of a VM's files.
+    /// Disk of each: what a container took of the main VM's data disk, the blocks of a VM's files.
     pub disk_bytes: Vec<u64>,
     /// Their median.
     pub disk_median_bytes: Option<u64>,

@@ -14,6 +14,7 @@ mod folders;
 mod ide;
 mod images;
 mod isolation;
+mod lab;
 mod layers;
 mod networks;
 mod own_vm;

@@ -79,7 +79,7 @@ memory_bytes: Array<number>,
  */
 memory_median_bytes: number | null,
 /**
- * Disk of each: what a container wrote (and its log), the blocks of a VM's files.
+ * Disk of each: what a container took of the main VM's data disk, the blocks of a VM's files.
  */
 disk_bytes: Array<number>,
 /**

@@ -94,8 +94,8 @@ fn starts(found: &Report) -> String {
             ms(times.teardown_median_ms),
             kinds.join(", "),
         ];
-        // Few are told one by one; --json has all.
-        let all = if all.len() > 5 { String::new() } else { all.join(" ") };
+        // As many as fit; --json has all.
+        let all = if all.len() > 4 { String::new() } else { all.join(" ") };
         cells.into_iter().chain([all]).collect::<Vec<_>>()
     };
     let starts = &found.starts;

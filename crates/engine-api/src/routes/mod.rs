@@ -17,6 +17,7 @@ mod fsck;
 mod images;
 mod info;
 mod isolation;
+mod lab;
 mod lifecycle;
 mod logs;
 mod missing;
@@ -75,6 +76,7 @@ pub(crate) fn router(api: Api) -> Router {
         .merge(support::routes())
         .merge(vm_stats::routes())
         .merge(isolation::routes())
+        .merge(lab::routes())
         .merge(browse::routes())
         .merge(fsck::routes())
         .fallback(missing::answer)

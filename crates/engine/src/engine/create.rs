@@ -8,7 +8,7 @@ use crate::check::{check, image_config};
 use crate::error::{Error, ImagesError, Invalid};
 use crate::mounts::Wanted;
 use crate::names;
-use crate::record::Record;
+use crate::record::{LabMark, Record};
 use crate::spec;
 use crate::state::State;
 use crate::task::Task;
@@ -24,6 +24,17 @@ impl Engine {
         name: Option<&str>,
         body: ContainerCreateBody,
         platform: Option<&str>,
+    ) -> Result<ContainerCreateResponse, Error> {
+        self.create_for(name, body, platform, None).await
+    }
+
+    /// As [`Engine::create`]; with a mark, for the Lab.
+    pub(crate) async fn create_for(
+        &self,
+        name: Option<&str>,
+        body: ContainerCreateBody,
+        platform: Option<&str>,
+        lab: Option<LabMark>,
     ) -> Result<ContainerCreateResponse, Error> {
         let name = name.filter(|name| !name.is_empty()).map(names::parse).transpose()?;
         let image_name = body.image.clone().filter(|image| !image.is_empty()).ok_or(Invalid::NoImage)?;
@@ -53,6 +64,7 @@ impl Engine {
             mounts: Vec::new(),
             networks,
             ports: Vec::new(),
+            lab,
         };
         if record.config.hostname.as_deref().unwrap_or_default().is_empty() {
             record.config.hostname = Some(id.short().to_owned());
@@ -140,7 +152,7 @@ fn foreign(image: &images::Image) -> Option<String> {
     })
 }
 
-pub(super) fn not_found(error: images::LookupError) -> Error {
+pub(crate) fn not_found(error: images::LookupError) -> Error {
     match error {
         images::LookupError::NotFound(name) => Error::NoSuchImage(name),
         images::LookupError::Invalid(error) => Error::Invalid(Invalid::Reference(error)),

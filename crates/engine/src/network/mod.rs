@@ -30,5 +30,5 @@ pub(crate) use mode::{Mode, mac_conflict};
 pub(crate) use record::Network;
 pub(crate) use request::{Wanted, check};
 pub(crate) use table::{Networks, dns_names, split_link};
-pub(crate) use text::{hosts, resolv_conf};
+pub(crate) use text::{HOST_GATEWAY, hosts, resolv_conf};
 pub(crate) use view::{inspect, sandbox, settings};

@@ -133,6 +133,31 @@ impl OwnVms {
         (self.config.like.memory_mib, self.config.like.cpus)
     }
 
+    /// Those of the main VM.
+    pub(crate) fn size_of_main(&self) -> (u64, u32) {
+        (self.config.like.memory_mib, self.config.like.cpus)
+    }
+
+    /// Where saved guests lie.
+    pub(crate) fn templates_dir(&self) -> &Path {
+        &self.config.templates_dir
+    }
+
+    /// What a container's own VM has on this computer's disk.
+    pub(crate) fn files_of(&self, id: &ContainerId) -> [PathBuf; 2] {
+        [self.run_dir(id), self.data_disk(id)]
+    }
+
+    /// Whether a VM waits for the next container.
+    pub(crate) fn has_spare(&self) -> bool {
+        self.spare.is_ready()
+    }
+
+    /// Ends the VM that waits.
+    pub(crate) async fn let_spare_go(&self) {
+        self.spare.let_go().await;
+    }
+
     fn run_dir(&self, id: &ContainerId) -> PathBuf {
         self.config.run_dir.join(id.short())
     }

@@ -131,6 +131,7 @@ pub(crate) fn start_request(
         log: Some(logging::config(&record.host_config)?),
         hostname: format!("{}\n", hostname(record)),
         init: record.host_config.init == Some(true),
+        lab: record.lab.is_some(),
         devices: devices(&record.host_config),
         device_cgroup_rules: record.host_config.device_cgroup_rules.clone().unwrap_or_default(),
         all_devices: record.host_config.privileged == Some(true),

@@ -160,6 +160,7 @@ async fn open(home: &std::path::Path, store: &images::Store, machine: &Arc<FakeM
         publish_on: engine::PublishOn::default(),
         name_servers: Vec::new(),
         card: None,
+        lab_work: None,
     };
     Engine::open(config, store.clone(), Arc::clone(machine) as Arc<dyn Machine>).await.unwrap()
 }
