@@ -1,5 +1,5 @@
 // How the containers' list is looked at: kept while other pages are.
-import { arrange, type Entry, type Order, type SortKey } from "../format/containers";
+import { arrange, isUp, type Entry, type Order, type SortKey } from "../format/containers";
 import { containers, type ContainerRow } from "./containers.svelte";
 import { containerStats } from "./containerStats.svelte";
 
@@ -19,7 +19,7 @@ class ContainerList {
       order: this.order,
       closed: this.#closed,
       use: (row, key) => {
-        const use = containerStats.latest(row.id);
+        const use = isUp(row) ? containerStats.latest(row.id) : undefined;
         return (key === "cpu" ? use?.cpus : use?.memoryBytes) ?? undefined;
       },
     }),

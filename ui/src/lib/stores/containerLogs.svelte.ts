@@ -23,8 +23,13 @@ export class LogReading {
   readonly #leave: (() => void)[];
 
   constructor(readonly container: Pick<Container, "id" | "name">) {
+    // Who begins to listen may be told of a connection that is there already; the reading below is of that one.
+    let begun = false;
+    setTimeout(() => (begun = true));
     this.#leave = [
-      onConnected(() => this.#read()),
+      onConnected(() => {
+        if (begun) this.#read();
+      }),
       // A new start goes on with the log; coracled tells it from its beginning.
       onChange("container", ({ action, id }) => {
         if (action === "start" && id === container.id && !this.live) this.#read();

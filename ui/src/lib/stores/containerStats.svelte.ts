@@ -27,7 +27,7 @@ class ContainerStats {
     return this.histories.get(id)?.uses ?? [];
   }
 
-  /** None when it is not known, as of one that does not run. */
+  /** The last that was known, also of one that has ended since. */
   latest(id: string): Use | undefined {
     return this.histories.get(id)?.uses.at(-1);
   }
@@ -63,5 +63,5 @@ class ContainerStats {
 export const containerStats = new ContainerStats();
 onConnected(() => containerStats.reopen());
 onChange("container", ({ action, id }) => {
-  if (["die", "destroy"].includes(action)) containerStats.forget(id);
+  if (action === "destroy") containerStats.forget(id);
 });

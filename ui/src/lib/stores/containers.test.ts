@@ -140,12 +140,14 @@ describe("the use of containers", () => {
     expect(streams.stats[0]?.closed).toBe(true);
   });
 
-  it("is forgotten when the container ends", () => {
+  it("outlives an end, for the charts, and is forgotten with the container", () => {
     const leave = containerStats.watch();
     const sample = { id: "a", taken: "2026-01-01T00:00:00Z", cpu_ns: 1, memory_bytes: 2 };
     streams.stats[0]?.receive({ samples: [sample] });
     expect(containerStats.latest("a")?.memoryBytes).toBe(2);
     changed({ subject: "container", action: "die", id: "a" } as never);
+    expect(containerStats.latest("a")?.memoryBytes).toBe(2);
+    changed({ subject: "container", action: "destroy", id: "a" } as never);
     expect(containerStats.latest("a")).toBeUndefined();
     leave();
   });
