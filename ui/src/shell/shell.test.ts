@@ -20,6 +20,7 @@ vi.mock("../lib/ipc", async (original) => ({ ...(await original<object>()), ...i
 import { best } from "../lib/format/fuzzy";
 import { language } from "../lib/i18n/index.svelte";
 import { actions } from "../lib/stores/actions.svelte";
+import { connected, disconnected, nowAndOnConnected } from "../lib/stores/changes";
 import { containers } from "../lib/stores/containers.svelte";
 import { disk } from "../lib/stores/disk.svelte";
 import { notices } from "../lib/stores/notices.svelte";
@@ -62,6 +63,23 @@ describe("shortcuts", () => {
     expect([first.mock.calls.length, second.mock.calls.length]).toEqual([1, 1]);
     leave[0]?.();
     expect(actions.all).toEqual([]);
+  });
+});
+
+describe("a store that comes late", () => {
+  it("hears that coracled is there, and that it is there again", async () => {
+    const [early, late, apart] = [vi.fn(), vi.fn(), vi.fn()];
+    disconnected();
+    const leave = [nowAndOnConnected(early)];
+    connected();
+    leave.push(nowAndOnConnected(late));
+    await Promise.resolve();
+    expect([early.mock.calls.length, late.mock.calls.length]).toEqual([1, 1]);
+    disconnected();
+    leave.push(nowAndOnConnected(apart));
+    await Promise.resolve();
+    expect(apart).not.toHaveBeenCalled();
+    leave.forEach((go) => go());
   });
 });
 

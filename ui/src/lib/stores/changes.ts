@@ -11,12 +11,19 @@ export interface Change {
 type Listener = (change: Change) => void;
 const listeners = new Map<Subject, Set<Listener>>();
 const connections = new Set<() => void>();
+let isConnected = false;
 
 /** Calls `listener` at each change of a thing of that kind. The answer ends it. */
 export function onChange(subject: Subject, listener: Listener): () => void {
   const all = listeners.get(subject) ?? new Set();
   listeners.set(subject, all.add(listener));
   return () => void all.delete(listener);
+}
+
+/** As `onConnected`, and soon if that has been already: for stores that come with their screens. */
+export function nowAndOnConnected(listener: () => void): () => void {
+  if (isConnected) queueMicrotask(listener);
+  return onConnected(listener);
 }
 
 /** Calls `listener` whenever coracled has been found, also again: everything known before may be stale. */
@@ -30,5 +37,10 @@ export function changed(change: Change): void {
 }
 
 export function connected(): void {
+  isConnected = true;
   connections.forEach((listener) => listener());
+}
+
+export function disconnected(): void {
+  isConnected = false;
 }

@@ -2,7 +2,7 @@
 import type { Event, Report, Stage } from "../lab-bindings";
 import { t } from "../i18n/index.svelte";
 import * as ipc from "../ipc";
-import { onConnected } from "./changes";
+import { nowAndOnConnected } from "./changes";
 import { notices } from "./notices.svelte";
 
 /** A part of the run, as far as it is. */
@@ -87,4 +87,4 @@ class Lab {
   }
 }
 export const lab = new Lab();
-onConnected(() => void lab.load());
+nowAndOnConnected(() => void lab.load());

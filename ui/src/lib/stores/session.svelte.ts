@@ -2,7 +2,7 @@
 import type { Vm, WatchEvent } from "../bindings";
 import { t } from "../i18n/index.svelte";
 import * as ipc from "../ipc";
-import { changed, connected } from "./changes";
+import { changed, connected, disconnected } from "./changes";
 import { notices } from "./notices.svelte";
 
 export type Link = { state: "connecting" } | { state: "connected" } | { state: "unreachable"; message: string };
@@ -34,6 +34,7 @@ class Session {
         connected();
         break;
       case "unreachable":
+        disconnected();
         this.link = { state: "unreachable", message: event.message };
         this.vm = { state: "unknown" };
         break;
