@@ -96,6 +96,7 @@ pub(crate) fn engine_config(home: &Home, settings: &Settings, vm: VmConfig) -> E
         publish_on: settings.publish_on,
         name_servers: settings.dns.clone(),
         card: Some(home.card()),
+        lab_work: std::env::current_exe().ok(),
     }
 }
 

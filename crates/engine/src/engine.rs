@@ -140,6 +140,7 @@ impl Engine {
         });
         let known: Vec<_> = loaded.records.iter().map(|record| record.id.clone()).collect();
         OwnVms::sweep(&shared, &known);
+        OwnVms::keep_spare(&shared);
         for record in loaded.records {
             if let Err(error) = shared.registry.reserve(&record.name, &record.id) {
                 tracing::error!(%error, container_id = record.id.short(), "two containers of one name");

@@ -13,6 +13,8 @@
 
 mod limits;
 mod size;
+mod spare;
+mod warm;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -75,6 +77,7 @@ pub(crate) struct OwnVms {
     roots: Roots,
     templates: Arc<Templates>,
     live: Mutex<HashMap<ContainerId, Arc<OwnVm>>>,
+    spare: spare::Spare,
 }
 
 /// One of them.
@@ -107,7 +110,7 @@ impl OwnVms {
     /// containers may mount.
     pub(crate) fn new(config: OwnVmConfig, roots: Roots) -> Self {
         let templates = Arc::new(Templates::new(config.templates_dir.clone()));
-        Self { config, roots, templates, live: Mutex::default() }
+        Self { config, roots, templates, live: Mutex::default(), spare: spare::Spare::default() }
     }
 
     fn live(&self) -> MutexGuard<'_, HashMap<ContainerId, Arc<OwnVm>>> {
@@ -167,21 +170,27 @@ impl OwnVms {
     }
 
     fn config(&self, record: &Record) -> VmConfig {
-        let size = size::of(&record.host_config);
         let folders = record.mounts.iter().any(|mount| matches!(mount.source, Source::HostPath { .. }));
-        let run_dir = self.run_dir(&record.id);
+        let config = self.config_of(record.id.short(), size::of(&record.host_config));
+        // A copy's memory cannot be shared with a daemon that serves folders.
+        let boots = folders || record.lab.is_some_and(|lab| lab.boots);
+        VmConfig { templates: config.templates.filter(|_| !boots), ..config }
+    }
+
+    /// Of the VM that has this name in our folders.
+    fn config_of(&self, name: &str, size: size::Size) -> VmConfig {
+        let run_dir = self.config.run_dir.join(name);
         VmConfig {
             log_dir: run_dir.join("log"),
             run_dir,
-            data_disk: self.data_disk(&record.id),
+            data_disk: self.config.disks_dir.join(format!("{name}.raw")),
             data_disk_bytes: DATA_DISK_BYTES,
             memory_mib: size.memory_mib,
             cpus: size.cpus,
             transport: Choice::Named(transport::Kind::Serial),
             // Its container's restart policy decides.
             restart: RestartPolicy::NEVER,
-            // A copy's memory cannot be shared with a daemon that serves folders.
-            templates: (!folders).then(|| Arc::clone(&self.templates)),
+            templates: Some(Arc::clone(&self.templates)),
             ..self.config.like.clone()
         }
     }
@@ -246,6 +255,20 @@ impl Shared {
         }
     }
 
+    /// Before a start by a user: the spare VM becomes the container's, if it fits.
+    pub(crate) async fn give_spare(self: &Arc<Self>, record: &Record) {
+        if record.has_own_vm() {
+            self.own_vms.give_spare(record).await;
+        }
+    }
+
+    /// After a start: the next container may find a spare VM.
+    pub(crate) fn own_vm_used(self: &Arc<Self>, record: &Record) {
+        if let Some(own) = self.own_vm(record) {
+            self.own_vms.was_used(&own, record);
+        }
+    }
+
     /// The container's own VM, if it is to have one; on or off.
     pub(crate) fn own_vm(self: &Arc<Self>, record: &Record) -> Option<Arc<OwnVm>> {
         if !record.has_own_vm() {
@@ -300,6 +323,7 @@ impl Engine {
     /// Stops the containers that have VMs of their own, and these VMs. They stay so until somebody starts them.
     pub async fn stop_own_vms(&self) {
         let shared = self.shared();
+        shared.own_vms.spare.let_go().await;
         let owned: Vec<_> = shared.own_vms.live().keys().cloned().collect();
         for id in owned {
             let options = StopOptions { timeout_s: Some(STOP_TIMEOUT_S), signal: None };

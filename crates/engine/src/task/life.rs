@@ -38,6 +38,7 @@ impl Task {
             State::Removing(_) | State::Dead { .. } => return Err(StateConflict::MarkedForRemoval.into()),
             State::Created { .. } | State::Exited(_) => {}
         }
+        self.shared.give_spare(&self.record).await;
         let agent = match self.machine().ensure_running().await {
             Ok(agent) => agent,
             Err(error) => {
@@ -128,6 +129,7 @@ impl Task {
                     boot_id: agent.boot_id().to_owned(),
                 };
                 self.networks_connected();
+                self.shared.own_vm_used(&self.record);
                 let stored = self.apply(Change::Started(run)).await;
                 self.event("start", &[]);
                 stored.map_err(Trouble::Failed)
