@@ -65,12 +65,7 @@ struct Audience {
 impl Link {
     pub(crate) fn new(endpoint: Endpoint) -> Self {
         let audience = Audience { connection: News::Connecting, vm: None, listeners: Vec::new() };
-        Self {
-            endpoint,
-            client: RwLock::new(None),
-            started: Notify::new(),
-            audience: Mutex::new(audience),
-        }
+        Self { endpoint, client: RwLock::new(None), started: Notify::new(), audience: Mutex::new(audience) }
     }
 
     /// Where coracled is looked for.

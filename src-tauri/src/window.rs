@@ -23,9 +23,8 @@ pub(crate) fn show(app: &AppHandle) {
 
 /// Whether a person has the window in front of them.
 pub(crate) fn is_looked_at(app: &AppHandle) -> bool {
-    app.get_webview_window(MAIN).is_some_and(|window| {
-        window.is_visible().unwrap_or(false) && window.is_focused().unwrap_or(false)
-    })
+    app.get_webview_window(MAIN)
+        .is_some_and(|window| window.is_visible().unwrap_or(false) && window.is_focused().unwrap_or(false))
 }
 
 /// Closing hides the window where the app can be found in a tray and is wanted there; otherwise it ends the app.

@@ -87,7 +87,9 @@ impl DiskUse {
     /// What all volumes hold; none when that of one of them is not known.
     #[must_use]
     pub fn volume_bytes(&self) -> Option<i64> {
-        let size = |volume: &UsedVolume| volume.usage_data.as_ref().map(|usage| usage.size).filter(|&size| size >= 0);
+        let size = |volume: &UsedVolume| {
+            volume.usage_data.as_ref().map(|usage| usage.size).filter(|&size| size >= 0)
+        };
         self.volumes.iter().map(size).sum()
     }
 }
@@ -110,8 +112,10 @@ mod tests {
         .unwrap();
         assert_eq!((told.layers_size, told.images.len(), told.build_cache.len()), (5, 1, 0));
         assert_eq!((told.container_bytes(), told.volume_bytes()), (None, Some(3)));
-        let unknown: DiskUse =
-            serde_json::from_str(r#"{"Volumes": [{"Name": "v1", "UsageData": {"RefCount": 1, "Size": -1}}]}"#).unwrap();
+        let unknown: DiskUse = serde_json::from_str(
+            r#"{"Volumes": [{"Name": "v1", "UsageData": {"RefCount": 1, "Size": -1}}]}"#,
+        )
+        .unwrap();
         assert_eq!((unknown.container_bytes(), unknown.volume_bytes()), (Some(0), None));
     }
 }

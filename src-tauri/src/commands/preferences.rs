@@ -67,10 +67,7 @@ pub(crate) async fn language_chosen(
 
 #[tauri::command]
 pub(crate) async fn updates(app: AppHandle) -> Answer<Updates> {
-    Ok(Updates {
-        version: app.package_info().version.to_string(),
-        configured: is_configured(&app),
-    })
+    Ok(Updates { version: app.package_info().version.to_string(), configured: is_configured(&app) })
 }
 
 /// Asks the feed for a newer version.

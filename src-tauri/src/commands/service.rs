@@ -21,8 +21,7 @@ pub(crate) async fn watch(
     let stream = streams.open(on_event.id());
     let closed = stream.closed();
     link.listen(move |news| {
-        !closed.is_cancelled()
-            && WatchEvent::of(news).is_none_or(|event| on_event.send(event).is_ok())
+        !closed.is_cancelled() && WatchEvent::of(news).is_none_or(|event| on_event.send(event).is_ok())
     });
     stream.until_closed(std::future::pending::<()>()).await;
     Ok(())

@@ -181,8 +181,6 @@ mod tests {
             WatchEvent::of(&News::Event(Box::new(event))).is_some()
         };
         assert!(told(CONTAINER, "start") && told(CONTAINER, "die") && told(IMAGE, "pull"));
-        assert!(
-            !told(CONTAINER, "exec_create: sh") && !told(VOLUME, "mount") && !told(BUILDER, "prune")
-        );
+        assert!(!told(CONTAINER, "exec_create: sh") && !told(VOLUME, "mount") && !told(BUILDER, "prune"));
     }
 }
