@@ -25,6 +25,8 @@ use crate::task::{Command, Shared};
 /// Pauses between subscriptions to an agent that does not answer.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_LONGEST: Duration = Duration::from_secs(1);
+/// How long a container in a VM of its own may take to its start.
+const START_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whose VM a session is with.
 #[derive(Debug, Clone)]
@@ -151,8 +153,12 @@ async fn take(shared: &Arc<Shared>, of: &Of, agent: &vmm::Agent, asked: Instant,
     match event.kind {
         Some(Kind::Snapshot(snapshot)) => {
             take_snapshot(shared, of, agent, asked, snapshot).await;
-            let sync = crate::network::guest::sync(Arc::clone(shared), of.handles(shared), agent.clone());
-            shared.spawn(sync);
+            let (sharing, of, agent) = (Arc::clone(shared), of.clone(), agent.clone());
+            shared.spawn(async move {
+                once_it_runs(&sharing, &of).await;
+                let containers = of.handles(&sharing);
+                crate::network::guest::sync(sharing, containers, agent).await;
+            });
         }
         Some(Kind::Exited(exited)) => take_exit(shared, agent, exited).await,
         Some(Kind::Oom(oom)) => {
@@ -163,6 +169,15 @@ async fn take(shared: &Arc<Shared>, of: &Of, agent: &vmm::Agent, asked: Instant,
         }
         None => {}
     }
+}
+
+/// A container has the VM of its own to itself until it runs, for a while at most: what its start needs of networks comes
+/// with it, and to compare them all takes an emulated guest a quarter of the time of a start.
+async fn once_it_runs(shared: &Shared, of: &Of) {
+    let Of::One(id) = of else { return };
+    let Some(mut handle) = shared.registry.get(id) else { return };
+    let runs = handle.view.wait_for(|view| view.record.state.is_active());
+    let _ = tokio::time::timeout(START_PATIENCE, runs).await;
 }
 
 async fn take_snapshot(

@@ -26,7 +26,7 @@ const MUX_PORT: &str = "coracle.mux";
 /// What a copy's translated code may take, of QEMU's 1,024: so much of a VM of 256 MiB, more in proportion in larger ones.
 /// To start a container takes some 40 MiB. Below that code is thrown away and translated again, which costs programs that
 /// start many processes dearly; but an idle VM keeps all of it (docs/measuring.md).
-const COPYS_CODE_MIB: u64 = 22;
+const COPYS_CODE_MIB: u64 = 24;
 const MOST_CODE_MIB: u64 = 256;
 
 /// Parts of a q35 that no guest of ours uses; each costs the kernel time to probe.
@@ -318,8 +318,8 @@ mod tests {
         let text = text(&spec, None);
         assert!(text.contains("share=off,readonly=on,rom=off,mem-path=/t/ram "), "{text}");
         assert!(text.contains(" -incoming defer ") && !text.contains("-kernel"), "{text}");
-        assert!(text.contains(",tb-size=176 "), "{text}");
-        assert_eq!([64, 256, 512, 65_536].map(code_mib), [22, 22, 44, 256]);
+        assert!(text.contains(",tb-size=192 "), "{text}");
+        assert_eq!([64, 256, 512, 65_536].map(code_mib), [24, 24, 48, 256]);
     }
 
     #[test]
