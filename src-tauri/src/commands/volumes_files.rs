@@ -137,7 +137,8 @@ pub(crate) async fn volume_backup(
     // Beside its place, so that an older backup stays whole until the new one is.
     let partial = format!("{to}.part");
     let copy = async {
-        let mut archive = client.volume_archive(&name, "/").await?;
+        // With the dot, names in it begin with one, and it unpacks anywhere.
+        let mut archive = client.volume_archive(&name, "/.").await?;
         let mut file = File::create(&partial).await.map_err(|error| failed(at(&partial, &error)))?;
         let mut progress = Progress::new(&on_event, None);
         while let Some(piece) = archive.piece().await? {
