@@ -155,9 +155,15 @@ impl Host {
         self.docker_args(arguments.split_whitespace())
     }
 
-    /// As [`Host::docker`], with arguments that hold spaces.
+    /// As [`Host::docker`], with arguments that hold spaces. What `run` and `create` make is of the runtime that
+    /// `CORACLE_E2E_RUNTIME` names: `cargo xtask test` runs scenarios once more in VMs of single containers so.
     #[must_use]
     pub fn docker_args<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Run {
+        let runtime = std::env::var("CORACLE_E2E_RUNTIME").ok();
+        let mut arguments: Vec<&str> = arguments.into_iter().collect();
+        if let (Some(runtime), Some(&("run" | "create"))) = (&runtime, arguments.first()) {
+            arguments.splice(1..1, ["--runtime", runtime.as_str()]);
+        }
         Run::new("docker")
             .env("DOCKER_HOST", self.endpoint().docker_host())
             .env("DOCKER_CONFIG", self.home().join("docker-config"))

@@ -51,6 +51,14 @@ impl Desktop {
         }
     }
 
+    /// No movement from here on: a picture or axe would meet colours halfway.
+    pub async fn hold_still(&self) {
+        let body = "const still = new CSSStyleSheet();
+            still.replaceSync('*, *::before, *::after { transition: none !important; animation: none !important }');
+            document.adoptedStyleSheets = [...document.adoptedStyleSheets, still];";
+        self.script(body, &[]).await;
+    }
+
     /// Gives the window another size.
     pub async fn resize(&self, width: u32, height: u32) {
         self.page.set_window_rect(0, 0, width, height).await.unwrap();

@@ -100,15 +100,17 @@ impl Desktop {
 
     /// Waits until the page has drawn what it has.
     pub async fn drawn(&self) {
-        let body = "const done = arguments[0];
-            requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => done(true), 30)));";
-        self.page.execute_async(body, Vec::new()).await.unwrap();
+        self.tap(&[]).await;
     }
 
-    /// Clicks without looking whether something lies above; for what is done a hundred times.
-    pub async fn tap(&self, testid: &str) {
-        let body = "document.querySelector(arguments[0]).click()";
-        self.script(body, &[json!(selector(testid, ""))]).await;
+    /// Clicks one after the other, without looking whether something lies above, and waits until that is drawn; for what is
+    /// done hundreds of times.
+    pub async fn tap(&self, testids: &[&str]) {
+        let body = "const [selectors, done] = arguments;
+            for (const selector of selectors) document.querySelector(selector).click();
+            requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => done(true))));";
+        let selectors: Vec<String> = testids.iter().map(|testid| selector(testid, "")).collect();
+        self.page.execute_async(body, vec![json!(selectors)]).await.unwrap();
     }
 }
 

@@ -1,9 +1,10 @@
 //! `--runtime vm`: a container in a VM of its own does what every container does, and its VM is its alone.
 
+use std::path::Path;
 use std::time::Duration;
 
 use coracle_e2e::{Host, eventually, free_port};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const HELLO: &str = "coracle/hello";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -136,6 +137,75 @@ async fn a_crash_of_its_kernel_is_its_own_alone() {
         async move { (inspect.ok().await.trim() == "true:1").then_some(()) }
     })
     .await;
+    host.finish().await;
+}
+
+/// What is recorded of the VM with this name in `run/own`.
+fn record(host: &Host, name: &str) -> Option<Value> {
+    let path = host.home().join("run/own").join(name).join("vm.json");
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+fn qemu_pid(host: &Host, name: &str) -> Option<u64> {
+    record(host, name)?["qemu"]["pid"].as_u64()
+}
+
+/// The spare VM's.
+fn spare_pid(host: &Host) -> Option<u64> {
+    let folders = std::fs::read_dir(host.home().join("run/own")).ok()?.flatten();
+    let mut names = folders.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    qemu_pid(host, &names.find(|name| name.starts_with("spare-"))?)
+}
+
+#[tokio::test]
+async fn a_spare_vm_becomes_the_next_containers_and_nobody_elses() {
+    let mut host = Host::start().await;
+    assert_eq!(spare_pid(&host), None);
+    let first = ok(&host, &format!("run -d --runtime vm {HELLO} sleep 1000")).await;
+    if record(&host, &first[..12]).is_none_or(|record| record["accelerator"] != "tcg") {
+        eprintln!("SKIPPED: guests run on the host's processor, so there are no spare VMs");
+        return host.finish().await;
+    }
+    // While it is being made, containers begin as before.
+    let given = eventually("a container gets the spare VM", Duration::from_secs(120), || async {
+        let spare = spare_pid(&host)?;
+        let id = ok(&host, &format!("run -d --runtime vm --hostname given {HELLO} sleep 1000")).await;
+        if qemu_pid(&host, &id[..12]) == Some(spare) {
+            return Some(id);
+        }
+        ok(&host, &format!("rm -f {id}")).await;
+        None
+    })
+    .await;
+    // Nothing of the container that it was worn in with is left, and nothing is the other's.
+    assert_eq!(ok(&host, &format!("diff {given}")).await, "");
+    assert_eq!(ok(&host, &format!("exec {given} hostname")).await, "given");
+    assert_eq!(ok(&host, &format!("top {given} -o pid")).await.lines().count(), 2);
+    let mac = "inspect -f {{.NetworkSettings.Networks.bridge.MacAddress}}";
+    let address = ok(&host, &format!("exec {given} cat /sys/class/net/eth0/address")).await;
+    assert_eq!(address, ok(&host, &format!("{mac} {given}")).await);
+    let boot_id = ok(&host, &format!("exec {given} cat {BOOT_ID}")).await;
+    assert_ne!(boot_id, ok(&host, &format!("exec {first} cat {BOOT_ID}")).await);
+
+    // It is its container's for good, the next spare is nobody's: a coracled that dies leaves the one, not the other.
+    let next = eventually("the next spare VM", Duration::from_secs(120), || async { spare_pid(&host) }).await;
+    host.kill_daemon().await;
+    host.start_daemon().await;
+    eventually("the spare VM is ended", Duration::from_secs(30), || {
+        let is_gone = !Path::new(&format!("/proc/{next}")).exists() && spare_pid(&host).is_none();
+        async move { is_gone.then_some(()) }
+    })
+    .await;
+    let again = eventually("the container is found again", Duration::from_secs(20), || {
+        let exec = host.docker(&format!("exec {given} cat {BOOT_ID}"));
+        async move { Some(exec.finish().await).filter(|run| run.code == 0).map(|run| run.stdout) }
+    })
+    .await;
+    assert_eq!(again.trim(), boot_id);
+    ok(&host, &format!("restart -t 0 {given}")).await;
+    assert_eq!(ok(&host, &format!("exec {given} hostname")).await, "given");
+
+    // With the VMs the spare goes: this is checked by the end of every test.
     host.finish().await;
 }
 

@@ -106,6 +106,8 @@ async fn every_page_shows_in_each_theme_language_and_size_and_keeps_nobody_out()
     desktop.click("nav-settings", "").await;
     desktop.choose("setting-theme", "light").await;
 
+    desktop.hold_still().await;
+
     let mut developing = Vec::new();
     let mut obstacles = Vec::new();
     for size in [(1280, 800), (1920, 1080)] {
@@ -155,34 +157,29 @@ async fn pictures(desktop: &Desktop, page: &Page, (width, height): (u32, u32)) -
         let name = format!("{width}x{height}/{look}/{}", page.name);
         taken.push(desktop.snap(&name, Some((width, height))));
     };
-    let switch = async |testid: &str, times: usize| {
-        for _ in 0..times {
-            desktop.tap(testid).await;
-        }
-        desktop.drawn().await;
-    };
     // Themes go from light to dark to the system's to light.
     take("en-light");
-    switch("prefs-language", 1).await;
+    desktop.tap(&["prefs-language"]).await;
     take("zh-light");
-    switch("prefs-theme", 1).await;
+    desktop.tap(&["prefs-theme"]).await;
     take("zh-dark");
-    switch("prefs-language", 1).await;
+    desktop.tap(&["prefs-language"]).await;
     take("en-dark");
-    switch("prefs-theme", 2).await;
+    desktop.tap(&["prefs-theme", "prefs-theme"]).await;
     taken
 }
 
 /// What axe finds: everything in the light, colours in the dark.
 async fn found(desktop: &Desktop, page: &Page) -> Vec<String> {
     let mut all = Vec::new();
-    for (theme, checked, taps) in [("light", Checked::Everything, 1), ("dark", Checked::Colours, 2)] {
+    let themes = [
+        ("light", Checked::Everything, &["prefs-theme"][..]),
+        ("dark", Checked::Colours, &["prefs-theme"; 2]),
+    ];
+    for (theme, checked, next) in themes {
         let found = desktop.obstacles(checked).await;
         all.extend(found.into_iter().map(|one| format!("{} ({theme}): {one}", page.name)));
-        for _ in 0..taps {
-            desktop.tap("prefs-theme").await;
-        }
-        desktop.drawn().await;
+        desktop.tap(next).await;
     }
     all
 }
