@@ -236,7 +236,7 @@ pub struct Fit {
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[serde(default)]
 pub struct Loop {
-    /// Rounds in a second: the median.
+    /// Rounds in a second, in the best slice: other programs only ever slow it down.
     pub per_s: f64,
     /// In each slice of time.
     pub slices_per_s: Vec<f64>,

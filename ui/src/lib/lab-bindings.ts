@@ -457,7 +457,7 @@ boot_id: string, };
 
 export type Loop = {
 /**
- * Rounds in a second: the median.
+ * Rounds in a second, in the best slice: other programs only ever slow it down.
  */
 per_s: number,
 /**

@@ -196,7 +196,7 @@ fn sides(found: &Report) -> String {
     let qemu = |side: &Side| match &side.isolation.vm.process {
         None => "not told".to_owned(),
         Some(qemu) => {
-            format!("uid {}, {} caps, {} filters", qemu.uid, qemu.capabilities.len(), qemu.seccomp_filters)
+            format!("uid {}, {} caps, seccomp × {}", qemu.uid, qemu.capabilities.len(), qemu.seccomp_filters)
         }
     };
     let yes = |is: bool| if is { "the same as its neighbour" } else { "its own" };

@@ -21,6 +21,8 @@ pub(super) struct Bench<'a> {
     events: mpsc::Sender<Event>,
     began: Instant,
     began_unix_ms: u64,
+    /// Of the host, before the Lab made its own.
+    load: Option<f64>,
 }
 
 /// Those that stand there to be looked at, two or more of each.
@@ -45,6 +47,7 @@ impl<'a> Bench<'a> {
             rounds,
             events,
             began: Instant::now(),
+            load: host::load(),
             began_unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
         }
     }
@@ -112,8 +115,10 @@ impl<'a> Bench<'a> {
             probes,
             crash,
         };
-        report.notes =
-            facts::notes(&report).into_iter().map(|(id, text)| Note { id: id.to_owned(), text }).collect();
+        report.notes = facts::notes(&report, self.load)
+            .into_iter()
+            .map(|(id, text)| Note { id: id.to_owned(), text })
+            .collect();
         Ok(report)
     }
 }

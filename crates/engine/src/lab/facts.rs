@@ -67,7 +67,7 @@ fn rows(host: &Work, container: &Work, micro_vm: &Work) -> Vec<WorkRow> {
 }
 
 /// Names and texts.
-pub(super) fn notes(report: &Report) -> Vec<(&'static str, String)> {
+pub(super) fn notes(report: &Report, load: Option<f64>) -> Vec<(&'static str, String)> {
     let text = |text: &str| text.to_owned();
     let mut notes = Vec::new();
     if report.main_vm.accelerator == "tcg" {
@@ -77,6 +77,16 @@ pub(super) fn notes(report: &Report) -> Vec<(&'static str, String)> {
                 "No hardware virtualisation here: QEMU translates every instruction of a guest (TCG). Boots, system calls and \
                  work inside of VMs take several times as long as with KVM, HVF or WHPX. Containers run in a VM too, so \
                  both columns carry it; their difference is the VM of its own. Memory and probes are what they are anywhere.",
+            ),
+        ));
+    }
+    if let Some(load) = load.filter(|&load| load > f64::from(report.host.cpus)) {
+        notes.push((
+            "host_is_busy",
+            format!(
+                "Other programs wanted more than this computer has when the Lab began: a load of {load:.1} on {} processors. \
+                 All times are longer than on a quiet computer, and differ more from round to round.",
+                report.host.cpus
             ),
         ));
     }
@@ -158,8 +168,10 @@ mod tests {
             },
             ..Report::default()
         };
-        report.host.os = "linux".to_owned();
-        let ids = |report: &Report| notes(report).into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+        (report.host.os, report.host.cpus) = ("linux".to_owned(), 2);
+        assert!(notes(&report, Some(2.5)).iter().any(|(id, _)| *id == "host_is_busy"));
+        let ids =
+            |report: &Report| notes(report, Some(1.9)).into_iter().map(|(id, _)| id).collect::<Vec<_>>();
         assert_eq!(ids(&report), ["emulation", "vm_was_off", "cold_is_main"]);
         report.main_vm = MainVm { accelerator: "kvm".to_owned(), ran_before: true, ..MainVm::default() };
         report.starts = Starts { cold_vm: cold(How::Booted), ..Starts::default() };

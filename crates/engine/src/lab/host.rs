@@ -26,6 +26,11 @@ pub(super) fn facts() -> Host {
     }
 }
 
+/// How many processes want a processor, the mean of the last minute; none where the system does not tell.
+pub(super) fn load() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
 /// Memory of a process, what it shares with others counted in parts (PSS, `proc_pid_smaps(5)`); none where the system
 /// does not tell. Walks all its pages: milliseconds.
 pub(super) async fn pss_bytes(pid: u32) -> Option<u64> {
