@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { Cleanup, CleanupKind } from "../bindings";
-import { bytesOr, CLEANUP_KINDS, effective, freed, percent, shares } from "./usage";
+import type { Cleanup, CleanupKind, VmUsage } from "../bindings";
+import { bytesOr, CLEANUP_KINDS, dataDiskBytes, effective, freed, percent, shares } from "./usage";
 
 const preview = (parts: Partial<Record<CleanupKind, [number, number | null]>>): Cleanup =>
   Object.fromEntries(
@@ -14,6 +14,12 @@ describe("what the VM uses", () => {
   it("is a dash when it is not known, never nothing", () => {
     expect([bytesOr(null, "en"), bytesOr(0, "en"), percent(undefined, "en"), percent(0, "en")]).toEqual(["–", "0 bytes", "–", "0%"]);
     expect([percent(3.14, "en"), percent(99.6, "en")]).toEqual(["3.1%", "100%"]);
+  });
+
+  it("does not mix what the guest says of its disk with what the file takes", () => {
+    const usage = (state: string, used: number | null): VmUsage =>
+      ({ state, data_disk: { size_bytes: 9, allocated_bytes: 5, guest_used_bytes: used, guest_free_bytes: null } }) as VmUsage;
+    expect([usage("off", null), usage("running", null), usage("running", 3)].map(dataDiskBytes)).toEqual([5, null, 3]);
   });
 
   it("is shared out over what is known", () => {

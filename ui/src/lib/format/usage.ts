@@ -27,6 +27,10 @@ export function series(history: readonly VmUsage[], pick: (usage: VmUsage) => nu
   return { moments: history.map(({ at_unix_ms }) => at_unix_ms / 1_000), values: history.map(pick) };
 }
 
+/** What the data disk holds: the guest knows it while it runs; otherwise what its file takes here. */
+export const dataDiskBytes = ({ state, data_disk }: VmUsage): number | null =>
+  state === "running" ? data_disk.guest_used_bytes : data_disk.allocated_bytes;
+
 export type DiskKind = keyof DiskUse;
 export const DISK_KINDS: readonly DiskKind[] = ["images", "containers", "volumes", "build_cache"];
 
