@@ -21,6 +21,13 @@ use steps::Steps;
 pub(crate) const MARK: &str = "CORACLE_TEST_RUN";
 
 const E2E: &str = "package(coracle-e2e)";
+/// The docker client's scenarios that are run once more with `--runtime vm`. docs/differences.md lists the others, with
+/// their reasons.
+const OWN_VM: &str = "test(=docker::run_gives_output_and_exit_codes) or test(=docker::stdin_reaches_the_container_and_ends) \
+                      or test(=docker::a_container_lives_its_whole_life) or test(=docker::wait_start_attached_and_restart) \
+                      or test(=docker::logs_follow_until_the_end) or test(=docker::events_tell_what_happens) \
+                      or test(=verbs::stats_top_and_update) or test(=verbs::changes_export_and_commit) \
+                      or test(=verbs::attach_wait_kill_ls_port_rename_rm_and_stop)";
 
 /// Which tests.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -104,6 +111,12 @@ fn end_to_end(environment: &Environment<'_>, steps: &mut Steps, name: Option<&st
     };
     let nextest = ["nextest", "run", "--workspace", "-E", &*filter];
     steps.count("End-to-end tests", || environment.tests(environment.cargo(&nextest)));
+    if name.is_none() {
+        let filter = format!("{E2E} and ({OWN_VM})");
+        let mut nextest = environment.cargo(&["nextest", "run", "--workspace", "-E", &*filter]);
+        nextest.env("CORACLE_E2E_RUNTIME", "vm");
+        steps.count("Containers' scenarios in VMs of their own", || environment.tests(nextest));
+    }
 }
 
 /// What every program of the run gets.
