@@ -202,8 +202,7 @@ fn exec(role: &[&str], listen: bool) -> ExecConfig {
 
 /// Ours tell what they have to say in one line of JSON.
 fn parse<T: DeserializeOwned>(container: &str, role: &str, said: &[u8]) -> Result<T, Error> {
-    let lines = said.split(|&byte| byte == b'\n');
-    let answer = lines.filter_map(|line| serde_json::from_slice(line).ok()).next();
+    let answer = said.split(|&byte| byte == b'\n').find_map(|line| serde_json::from_slice(line).ok());
     let wrong = || LabError::Answer {
         container: container.to_owned(),
         role: role.to_owned(),

@@ -42,8 +42,11 @@ const LABEL: &str = "dev.coracle.lab";
 const DEFAULT_IMAGE: &str = "coracle/hello";
 /// More would only take time.
 const MOST_ROUNDS: u32 = 20;
-/// How long removal may take of what an interrupted run left: the guest may have to be found first.
-const SWEEPS: u32 = 60;
+/// Tries to remove what a run made.
+const CLEANINGS: u32 = 30;
+/// And what an earlier coracled's left: the guest may have to be found first.
+const SWEEPS: u32 = 120;
+const BETWEEN_TRIES: Duration = Duration::from_millis(500);
 
 /// What the Lab is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +134,7 @@ impl Engine {
         let image = self.images().get(name).await.map_err(crate::engine::not_found)?;
         let bench = Bench::new(self, name, &image, options.rounds, events.clone());
         let result = cancel.run_until_cancelled(Box::pin(bench.all())).await;
-        let clean = bench.stage(Stage::CleanUp, remove_all(self)).await;
+        let clean = bench.stage(Stage::CleanUp, remove_all(self, CLEANINGS)).await;
         drop(turn);
         let last = match (result, clean) {
             (Some(Ok(mut report)), Ok(())) => {
@@ -144,15 +147,33 @@ impl Engine {
                 Event::Failed { message: error.to_string() }
             }
             // Nobody listens any more.
-            (None, _) => return Ok(()),
+            (None, clean) => {
+                if let Err(error) = clean {
+                    tracing::warn!(%error, "containers of the Lab are left, labelled {LABEL}");
+                }
+                return Ok(());
+            }
         };
         let _ = events.send(last).await;
         Ok(())
     }
 }
 
-/// Removes what the Lab made; all of it, and the first error.
-async fn remove_all(engine: &Engine) -> Result<(), Error> {
+/// Removes what the Lab made. A container that is just being started, or of which it is not known yet whether it runs,
+/// refuses at first. The error is the last try's.
+async fn remove_all(engine: &Engine, tries: u32) -> Result<(), Error> {
+    for _ in 1..tries {
+        match remove_each(engine).await {
+            Ok(()) => return Ok(()),
+            Err(error) => tracing::debug!(%error, "the Lab's containers are not all removed yet"),
+        }
+        tokio::time::sleep(BETWEEN_TRIES).await;
+    }
+    remove_each(engine).await
+}
+
+/// All of them, and the first error.
+async fn remove_each(engine: &Engine) -> Result<(), Error> {
     let mut result = Ok(());
     for handle in engine.shared().registry.all() {
         if handle.now().record.lab.is_none() {
@@ -174,15 +195,9 @@ pub(crate) fn sweep(shared: &Arc<Shared>) {
     }
     let engine = Engine::over(Arc::clone(shared));
     shared.spawn(async move {
-        for _ in 0..SWEEPS {
-            match remove_all(&engine).await {
-                Ok(()) => return,
-                // It is not known yet whether they run.
-                Err(error) => tracing::debug!(%error, "the Lab's containers are not removed yet"),
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+        if let Err(error) = remove_all(&engine, SWEEPS).await {
+            tracing::warn!(%error, "containers of an interrupted run of the Lab are left, labelled {LABEL}");
         }
-        tracing::warn!("containers of an interrupted run of the Lab are left, labelled {LABEL}");
     });
 }
 
