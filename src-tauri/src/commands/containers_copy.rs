@@ -120,9 +120,7 @@ pub(crate) async fn container_file_write(
 }
 
 fn now() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |passed| passed.as_secs())
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |passed| passed.as_secs())
 }
 
 /// The name of `whole` in `folder`, if it lies right in it.
@@ -265,7 +263,10 @@ mod tests {
     #[test]
     fn children_lie_right_in_their_folder() {
         assert_eq!((child("/", "/etc"), child("/etc", "/etc/hosts")), (Some("etc"), Some("hosts")));
-        assert_eq!((child("/etc", "/etc"), child("/etc", "/etc/a/b"), child("/et", "/etc")), (None, None, None));
+        assert_eq!(
+            (child("/etc", "/etc"), child("/etc", "/etc/a/b"), child("/et", "/etc")),
+            (None, None, None)
+        );
     }
 
     #[test]
@@ -273,7 +274,11 @@ mod tests {
         let mut tar = Builder::new(Vec::new());
         for (path, size) in [("data/", 0), ("data/a", 3), ("data/deep/", 0), ("data/deep/b", 1)] {
             let mut header = Header::new_gnu();
-            header.set_entry_type(if path.ends_with('/') { EntryType::Directory } else { EntryType::Regular });
+            header.set_entry_type(if path.ends_with('/') {
+                EntryType::Directory
+            } else {
+                EntryType::Regular
+            });
             header.set_mode(0o640);
             header.set_size(size);
             let bytes = vec![b'x'; usize::try_from(size).unwrap()];
@@ -283,7 +288,8 @@ mod tests {
         let mut archive = Archive::new(bytes.as_slice());
         let files: Vec<_> =
             archive.entries().unwrap().filter_map(|entry| listed(&entry.unwrap()).unwrap()).collect();
-        let names: Vec<_> = files.iter().map(|file| (file.name.as_str(), file.kind, file.size_bytes)).collect();
+        let names: Vec<_> =
+            files.iter().map(|file| (file.name.as_str(), file.kind, file.size_bytes)).collect();
         assert_eq!(names, [("a", ContainerFileKind::File, 3), ("deep", ContainerFileKind::Directory, 0)]);
         assert_eq!(files[0].mode, 0o640);
     }

@@ -1,7 +1,10 @@
 //! One container, looked at closely.
 
 use client::bollard::{
-    models::{ContainerInspectResponse, EndpointSettings, Health, HealthConfig, HealthcheckResult, MountPoint, PortMap},
+    models::{
+        ContainerInspectResponse, EndpointSettings, Health, HealthConfig, HealthcheckResult, MountPoint,
+        PortMap,
+    },
     query_parameters::InspectContainerOptions,
 };
 use tauri::State;
@@ -10,7 +13,9 @@ use super::Answer;
 use crate::{
     failure::Failure,
     link::Link,
-    model::{ContainerDetails, ContainerHealth, ContainerMount, ContainerNetwork, HealthCheck, IsolationMap, Port},
+    model::{
+        ContainerDetails, ContainerHealth, ContainerMount, ContainerNetwork, HealthCheck, IsolationMap, Port,
+    },
 };
 
 #[tauri::command]
@@ -27,11 +32,18 @@ pub(crate) async fn container_isolation(link: State<'_, Link>, id: String) -> An
 
 fn details(told: ContainerInspectResponse) -> Answer<ContainerDetails> {
     let json = serde_json::to_string_pretty(&told).map_err(|error| Failure::other(error.to_string()))?;
-    let (config, host, state) =
-        (told.config.unwrap_or_default(), told.host_config.unwrap_or_default(), told.state.unwrap_or_default());
+    let (config, host, state) = (
+        told.config.unwrap_or_default(),
+        told.host_config.unwrap_or_default(),
+        told.state.unwrap_or_default(),
+    );
     let network = told.network_settings.unwrap_or_default();
-    let mut networks: Vec<_> =
-        network.networks.unwrap_or_default().into_iter().map(|(name, endpoint)| place(name, endpoint)).collect();
+    let mut networks: Vec<_> = network
+        .networks
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(name, endpoint)| place(name, endpoint))
+        .collect();
     networks.sort_by(|a: &ContainerNetwork, b| a.name.cmp(&b.name));
     let mounts = told.mounts.unwrap_or_default().into_iter().map(mount);
     // Docker does not count what `--tmpfs` asks for among the mounts.
@@ -110,7 +122,7 @@ fn ports(map: PortMap) -> Vec<Port> {
 
 fn mount(point: MountPoint) -> ContainerMount {
     ContainerMount {
-        kind: point.typ.map(|typ| typ.to_string()).unwrap_or_default(),
+        kind: point.typ.unwrap_or_default(),
         source: point.name.filter(|name| !name.is_empty()).or(point.source).unwrap_or_default(),
         target: point.destination.unwrap_or_default(),
         writable: point.rw.unwrap_or_default(),
@@ -170,8 +182,11 @@ mod tests {
                 "80/tcp": [{ "HostIp": "127.0.0.1", "HostPort": "8080" }], "53/udp": null
             } } }"#,
         );
-        let shown: Vec<_> =
-            told.ports.iter().map(|port| (port.container_port, port.protocol.as_str(), port.host_port)).collect();
+        let shown: Vec<_> = told
+            .ports
+            .iter()
+            .map(|port| (port.container_port, port.protocol.as_str(), port.host_port))
+            .collect();
         assert_eq!(shown, [(53, "udp", None), (80, "tcp", Some(8080))]);
     }
 

@@ -6,8 +6,8 @@
 //! what is mounted there ─────────────────────────────────────┘
 //! ```
 //!
-//! Docker's API gives a folder only as a tar of all that is beneath it; that is read only for what is mounted, and only so
-//! far.
+//! Docker's API gives a folder only as a tar of all that is beneath it; that is read only for folders of the host and of
+//! memory, and only so far. Volumes are listed by coracled.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -15,14 +15,18 @@ use client::{
     CallError, Client, FileEntry, FileType, FilesQuery,
     bollard::{
         Docker,
-        models::{ChangeType, FilesystemChange, MountPoint},
+        models::{ChangeType, FilesystemChange},
         query_parameters::{ContainerArchiveInfoOptionsBuilder, InspectContainerOptions},
     },
 };
 use futures::{StreamExt, TryStreamExt};
 use tauri::State;
 
-use super::{Answer, containers_copy::{child, headers}};
+use super::{
+    Answer,
+    containers_copy::{child, headers},
+    containers_mounts::{Mounted, around, mounts, volume_folder, within},
+};
 use crate::{
     failure::Failure,
     link::Link,
@@ -51,9 +55,12 @@ pub(crate) async fn container_files(
         )));
     }
     let told = docker.inspect_container(&id, None::<InspectContainerOptions>).await?;
-    let mounts = targets(told.mounts.unwrap_or_default());
-    if mounts.iter().any(|mount| within(&path, mount)) {
-        return Ok(page(headers(&docker, &id, &path).await?, after.as_deref()));
+    let mounts = mounts(&told);
+    if let Some(mount) = around(&mounts, &path) {
+        return match &mount.volume {
+            Some(volume) => volume_folder(&client, volume, mount.beneath(&path), after.as_deref()).await,
+            None => Ok(page(headers(&docker, &id, &path).await?, after.as_deref())),
+        };
     }
     let image = told.image.unwrap_or_default();
     let changes = docker.container_changes(&id).await?.unwrap_or_default();
@@ -61,15 +68,6 @@ pub(crate) async fn container_files(
     let mut folder = page(merged(of_image, &path, &changes, &mounts), after.as_deref());
     look_at(&docker, &id, &path, &mut folder.entries).await?;
     Ok(folder)
-}
-
-fn targets(mounts: Vec<MountPoint>) -> Vec<String> {
-    mounts.into_iter().filter_map(|mount| mount.destination).collect()
-}
-
-/// Whether a path is that folder or in it.
-fn within(path: &str, folder: &str) -> bool {
-    path.strip_prefix(folder.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The image's part; nothing for a folder that only the container has.
@@ -85,7 +83,9 @@ async fn image_folder(
         let query = FilesQuery { path: path.as_bytes(), after: after.as_deref(), ..FilesQuery::default() };
         let files = match client.image_files(image, &query).await {
             Ok(files) => files,
-            Err(CallError::Refused { status: 404, .. }) if changed(changes, path).is_some() => return Ok(found),
+            Err(CallError::Refused { status: 404, .. }) if changed(changes, path).is_some() => {
+                return Ok(found);
+            }
             Err(error) => return Err(error.into()),
         };
         found.extend(files.entries.into_iter().map(of_image));
@@ -126,7 +126,7 @@ fn merged(
     of_image: Vec<ContainerFile>,
     path: &str,
     changes: &[FilesystemChange],
-    mounts: &[String],
+    mounts: &[Mounted],
 ) -> Vec<ContainerFile> {
     let mut files: BTreeMap<String, ContainerFile> =
         of_image.into_iter().map(|file| (file.name.clone(), file)).collect();
@@ -141,8 +141,11 @@ fn merged(
             },
         }
     }
-    let kernels = KERNELS.iter().copied().filter(|kernel| child(path, kernel).is_some_and(|name| files.contains_key(name)));
-    let mounted: HashSet<&str> = mounts.iter().map(String::as_str).chain(kernels).collect();
+    let kernels = KERNELS
+        .iter()
+        .copied()
+        .filter(|kernel| child(path, kernel).is_some_and(|name| files.contains_key(name)));
+    let mounted: HashSet<&str> = mounts.iter().map(|mount| mount.target.as_str()).chain(kernels).collect();
     for name in mounted.into_iter().filter_map(|mount| child(path, mount)) {
         let file = files.entry(name.to_owned()).or_insert_with(|| unseen(name, FileMark::Mounted));
         file.mark = Some(FileMark::Mounted);
@@ -164,7 +167,8 @@ fn unseen(name: &str, mark: FileMark) -> ContainerFile {
 }
 
 fn page(files: Vec<ContainerFile>, after: Option<&str>) -> ContainerFolder {
-    let mut rest = files.into_iter().skip_while(|file| after.is_some_and(|after| file.name.as_str() <= after));
+    let mut rest =
+        files.into_iter().skip_while(|file| after.is_some_and(|after| file.name.as_str() <= after));
     let entries: Vec<_> = rest.by_ref().take(PAGE).collect();
     let next = rest.next().and(entries.last()).map(|file| file.name.clone());
     ContainerFolder { entries, next }
@@ -233,7 +237,7 @@ fn permissions(mode: u32) -> u32 {
         .fold(mode & 0o777, |bits, (_, unix)| bits | unix)
 }
 
-fn seconds(moment: &str) -> i64 {
+pub(super) fn seconds(moment: &str) -> i64 {
     moment.parse::<jiff::Timestamp>().map_or(0, |moment| moment.as_second())
 }
 
@@ -263,8 +267,10 @@ mod tests {
             change("/etc/a/deeper", ChangeType::_1),
         ];
         let of_image = vec![file("gone"), file("hosts"), file("passwd")];
-        let files = merged(of_image, "/etc", &changes, &["/etc/data".to_owned()]);
-        let (added, changed, mounted) = (Some(FileMark::Added), Some(FileMark::Changed), Some(FileMark::Mounted));
+        let files =
+            merged(of_image, "/etc", &changes, &[Mounted { target: "/etc/data".to_owned(), volume: None }]);
+        let (added, changed, mounted) =
+            (Some(FileMark::Added), Some(FileMark::Changed), Some(FileMark::Mounted));
         assert_eq!(shown(&files), [("a", added), ("data", mounted), ("hosts", changed), ("passwd", None)]);
         let root = merged(vec![file("etc"), file("proc")], "/", &changes, &[]);
         assert_eq!(shown(&root), [("etc", changed), ("proc", mounted)]);
@@ -280,14 +286,11 @@ mod tests {
     }
 
     #[test]
-    fn paths_lie_in_folders_by_whole_names() {
-        assert!(within("/data", "/data") && within("/data/a", "/data") && within("/data/a", "/data/"));
-        assert!(!within("/database", "/data") && !within("/", "/data"));
-    }
-
-    #[test]
     fn modes_are_gos() {
-        assert_eq!((kind_of(go::DIRECTORY | go::STICKY | 0o777), permissions(go::DIRECTORY | go::STICKY | 0o777)), (ContainerFileKind::Directory, 0o1777));
+        assert_eq!(
+            (kind_of(go::DIRECTORY | go::STICKY | 0o777), permissions(go::DIRECTORY | go::STICKY | 0o777)),
+            (ContainerFileKind::Directory, 0o1777)
+        );
         assert_eq!(kind_of(go::DEVICE | go::CHARACTERS), ContainerFileKind::CharDevice);
         assert_eq!((kind_of(0o644), permissions(go::SETUID | 0o755)), (ContainerFileKind::File, 0o4755));
     }

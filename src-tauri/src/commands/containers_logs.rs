@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use client::bollard::{container::LogOutput, query_parameters::LogsOptionsBuilder};
 use futures::StreamExt;
 use tauri::{State, ipc::Channel};
-use tokio::io::AsyncWriteExt as _;
+use tokio::{io::AsyncWriteExt as _, time::Instant};
 
 use super::Answer;
 use crate::{
@@ -15,10 +15,11 @@ use crate::{
     streams::Streams,
 };
 
-/// How many pieces of output may share a message to the page. With the pause below that is more than a person can read and
-/// less than a page can draw; what does not fit waits at coracled, in the container's log.
-const PIECES_PER_MESSAGE: usize = 4096;
-const PAUSE: Duration = Duration::from_millis(40);
+/// What comes in this time is one message to the page, which draws no faster.
+const GATHER: Duration = Duration::from_millis(40);
+/// Of so many pieces at most: more than a person can read and less than a page can draw. What does not fit waits at
+/// coracled, in the container's log.
+const PIECES_PER_MESSAGE: usize = 2048;
 
 /// The last `tail` lines, then everything that comes, until the container stops or the page closes the channel.
 #[tauri::command]
@@ -40,14 +41,20 @@ pub(crate) async fn container_logs(
         .build();
     let stream = streams.open(on_event.id());
     let follow = async {
-        let mut batches = docker.logs(&id, Some(options)).ready_chunks(PIECES_PER_MESSAGE);
-        while let Some(batch) = batches.next().await {
-            let pieces =
-                batch.into_iter().map(|item| item.map(|output| piece(&output))).collect::<Result<_, _>>()?;
+        let mut output = docker.logs(&id, Some(options)).fuse();
+        while let Some(first) = output.next().await {
+            let until = Instant::now() + GATHER;
+            let mut pieces = vec![piece(&first?)];
+            while pieces.len() < PIECES_PER_MESSAGE {
+                match tokio::time::timeout_at(until, output.next()).await {
+                    Ok(Some(more)) => pieces.push(piece(&more?)),
+                    Ok(None) | Err(_) => break,
+                }
+            }
             if on_event.send(LogEvent::Output { pieces }).is_err() {
                 return Ok(());
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep_until(until).await;
         }
         // Whether the page still listens matters to nobody any more.
         let _ = on_event.send(LogEvent::End);

@@ -109,7 +109,8 @@ fn sample(id: &str, stats: ContainerStatsResponse) -> Option<Sample> {
     };
     let blocks = stats.blkio_stats.unwrap_or_default().io_service_bytes_recursive;
     let moved = |direction: &str| {
-        let of_direction = |op: &Option<String>| op.as_deref().is_some_and(|op| op.eq_ignore_ascii_case(direction));
+        let of_direction =
+            |op: &Option<String>| op.as_deref().is_some_and(|op| op.eq_ignore_ascii_case(direction));
         blocks.as_ref().map(|entries| {
             entries.iter().filter(|entry| of_direction(&entry.op)).filter_map(|entry| entry.value).sum()
         })
@@ -130,7 +131,8 @@ fn sample(id: &str, stats: ContainerStatsResponse) -> Option<Sample> {
 
 /// docker's `calculateMemUsageUnixNoCache`.
 fn used(memory: &ContainerMemoryStats) -> Option<u64> {
-    let cache = memory.stats.as_ref().and_then(|stats| stats.get("inactive_file")).copied().unwrap_or_default();
+    let cache =
+        memory.stats.as_ref().and_then(|stats| stats.get("inactive_file")).copied().unwrap_or_default();
     memory.usage.map(|usage| if cache < usage { usage - cache } else { usage })
 }
 
@@ -157,7 +159,10 @@ mod tests {
             }"#,
         );
         let sample = sample("a", told).unwrap();
-        assert_eq!((sample.cpu_ns, sample.memory_bytes, sample.memory_limit_bytes), (Some(7), Some(70), Some(1000)));
+        assert_eq!(
+            (sample.cpu_ns, sample.memory_bytes, sample.memory_limit_bytes),
+            (Some(7), Some(70), Some(1000))
+        );
         assert_eq!((sample.received_bytes, sample.sent_bytes), (Some(11), Some(22)));
         assert_eq!((sample.read_bytes, sample.written_bytes, sample.pids), (Some(55), Some(6), Some(3)));
     }

@@ -99,8 +99,11 @@ async fn session(
     page: &Channel<InvokeResponseBody>,
 ) -> Answer<()> {
     let exec = docker.create_exec(id, shell()).await?.id;
-    let attached = StartExecOptions { tty: true, output_capacity: Some(BYTES_PER_MESSAGE), ..Default::default() };
-    let StartExecResults::Attached { mut output, mut input } = docker.start_exec(&exec, Some(attached)).await? else {
+    let attached =
+        StartExecOptions { tty: true, output_capacity: Some(BYTES_PER_MESSAGE), ..Default::default() };
+    let StartExecResults::Attached { mut output, mut input } =
+        docker.start_exec(&exec, Some(attached)).await?
+    else {
         return Err(Failure::other("coracled started the shell without a terminal"));
     };
     resize(docker, &exec, size).await;
@@ -178,7 +181,11 @@ fn tell(page: &Channel<InvokeResponseBody>, event: &impl Serialize) -> Answer<bo
 }
 
 #[tauri::command]
-pub(crate) async fn terminal_write(terminals: State<'_, Terminals>, channel: u32, text: String) -> Answer<()> {
+pub(crate) async fn terminal_write(
+    terminals: State<'_, Terminals>,
+    channel: u32,
+    text: String,
+) -> Answer<()> {
     terminals.send(channel, Input::Typed(text)).await;
     Ok(())
 }

@@ -127,7 +127,10 @@ impl From<Isolation> for IsolationMap {
 fn namespaces(all: Vec<Namespace>) -> Vec<IsolationNamespace> {
     all.into_iter()
         .filter(|namespace| matches!(namespace.relation, Relation::Same | Relation::Own))
-        .map(|namespace| IsolationNamespace { own: namespace.relation == Relation::Own, kind: namespace.kind })
+        .map(|namespace| IsolationNamespace {
+            own: namespace.relation == Relation::Own,
+            kind: namespace.kind,
+        })
         .collect()
 }
 
