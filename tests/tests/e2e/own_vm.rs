@@ -180,7 +180,7 @@ async fn a_spare_vm_becomes_the_next_containers_and_nobody_elses() {
     // Nothing of the container that it was worn in with is left, and nothing is the other's.
     assert_eq!(ok(&host, &format!("diff {given}")).await, "");
     assert_eq!(ok(&host, &format!("exec {given} hostname")).await, "given");
-    assert_eq!(ok(&host, &format!("top {given} -o pid")).await.lines().count(), 2);
+    assert_eq!(ok(&host, &format!("top {given}")).await.lines().count(), 2);
     let mac = "inspect -f {{.NetworkSettings.Networks.bridge.MacAddress}}";
     let address = ok(&host, &format!("exec {given} cat /sys/class/net/eth0/address")).await;
     assert_eq!(address, ok(&host, &format!("{mac} {given}")).await);
