@@ -55,7 +55,9 @@ pub(crate) async fn send_body(
 ) -> Result<Answer, CallError> {
     let kind = if body.is_empty() { None } else { Some("application/json") };
     let late = |_| CallError::Deadline { path: path.to_owned(), deadline };
-    tokio::time::timeout(deadline, exchange(socket, method, path, kind, Full::new(body))).await.map_err(late)?
+    tokio::time::timeout(deadline, exchange(socket, method, path, kind, Full::new(body)))
+        .await
+        .map_err(late)?
 }
 
 /// As [`send`], with a tar as the request's body that is read while it is sent.

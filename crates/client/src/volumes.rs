@@ -94,9 +94,6 @@ impl VolumeArchive {
 mod tests {
     #[test]
     fn names_are_encoded() {
-        assert_eq!(
-            super::url("a b", "files", "/x&y/é"),
-            "/coracle/volumes/a%20b/files?path=/x%26y/%C3%A9"
-        );
+        assert_eq!(super::url("a b", "files", "/x&y/é"), "/coracle/volumes/a%20b/files?path=/x%26y/%C3%A9");
     }
 }
