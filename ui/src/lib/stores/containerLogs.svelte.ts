@@ -6,6 +6,8 @@ import * as ipc from "../ipc";
 import { onChange, onConnected } from "./changes";
 import { notices } from "./notices.svelte";
 
+const DRAWN_EVERY_MS = 100;
+
 export class LogReading {
   content = $state.raw<Lines>(NO_LINES);
   /** Whether more may come. */
@@ -19,7 +21,8 @@ export class LogReading {
 
   #stream: ipc.Stream | undefined;
   #waiting: LogPiece[] = [];
-  #frame = 0;
+  #later: ReturnType<typeof setTimeout> | undefined;
+  #drawn = 0;
   readonly #leave: (() => void)[];
 
   constructor(readonly container: Pick<Container, "id" | "name">) {
@@ -61,8 +64,8 @@ export class LogReading {
   #hangUp(): void {
     this.#stream?.close();
     this.#stream = undefined;
-    cancelAnimationFrame(this.#frame);
-    this.#frame = 0;
+    clearTimeout(this.#later);
+    this.#later = undefined;
     this.#waiting = [];
     this.live = false;
   }
@@ -92,16 +95,19 @@ export class LogReading {
     });
   }
 
-  /** However much comes, the page is drawn once a frame. */
+  /** However much comes, nobody reads a page that is drawn more often than this. The first word shows at once. */
   #gather(pieces: readonly LogPiece[]): void {
     for (const piece of pieces) this.#waiting.push(piece);
-    if (this.#frame !== 0) return;
-    this.#frame = requestAnimationFrame(() => {
-      this.#frame = 0;
-      const waiting = this.#waiting;
-      this.#waiting = [];
-      this.#show(append(this.content, waiting));
-    });
+    this.#later ??= setTimeout(
+      () => {
+        this.#later = undefined;
+        this.#drawn = Date.now();
+        const waiting = this.#waiting;
+        this.#waiting = [];
+        this.#show(append(this.content, waiting));
+      },
+      Math.max(0, this.#drawn + DRAWN_EVERY_MS - Date.now()),
+    );
   }
 
   #show(content: Lines): void {

@@ -85,7 +85,7 @@ describe("picking in the list", () => {
 describe("the reading of a log", () => {
   const read = async (reading: LogReading, event: LogEvent): Promise<void> => {
     streams.logs.at(-1)?.receive(event);
-    await vi.advanceTimersByTimeAsync(20);
+    await vi.advanceTimersByTimeAsync(120);
     void reading;
   };
 
