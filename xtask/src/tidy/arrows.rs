@@ -19,7 +19,7 @@ const ALLOWED: [(&str, &[&str]); 17] = [
     ("coracled", &["*"]),
     ("coracle-client", &["coracle-lab"]),
     ("coracle-cli", &["coracle-client"]),
-    ("coracle-desktop", &["coracle-client"]),
+    ("coracle-desktop", &["coracle-client", "coracle-lab"]),
     ("guest-agent", &["agent-proto", "transport", "coracle-lab", "coracle-types"]),
     ("coracle-e2e", &["*"]),
     ("transport-contract", &["transport"]),

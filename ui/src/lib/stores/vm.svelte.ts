@@ -1,6 +1,6 @@
 // The VM from a person's side: stopping it stops containers, which is asked first; and what it uses, while someone looks.
 import type { Vm, VmUsage } from "../bindings";
-import type { Tone } from "../../components/StateDot.svelte";
+import type { Tone } from "../../components/types";
 import { t, tn } from "../i18n/index.svelte";
 import * as ipc from "../ipc";
 import { containers } from "./containers.svelte";

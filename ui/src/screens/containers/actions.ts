@@ -11,7 +11,7 @@ import ScrollText from "@lucide/svelte/icons/scroll-text";
 import SquareTerminal from "@lucide/svelte/icons/square-terminal";
 import Trash from "@lucide/svelte/icons/trash";
 import Zap from "@lucide/svelte/icons/zap";
-import type { Item } from "../../components/Menu.svelte";
+import type { Item } from "../../components/types";
 import { t } from "../../lib/i18n/index.svelte";
 import { containers, isUp, type ContainerRow } from "../../lib/stores/containers.svelte";
 import { view } from "../../lib/stores/view.svelte";

@@ -1,5 +1,5 @@
 // How a container's state is shown, in the list and on its page.
-import type { Tone } from "../../components/StateDot.svelte";
+import type { Tone } from "../../components/types";
 import { ago, span } from "../../lib/format/text";
 import { known, language, t } from "../../lib/i18n/index.svelte";
 import { isUp, type ContainerRow } from "../../lib/stores/containers.svelte";
