@@ -20,22 +20,19 @@ pub enum Checked {
 impl Desktop {
     /// Keeps a picture of the screen below the target folder.
     pub async fn picture(&self, name: &str) {
-        self.snap(name, None).await.unwrap();
+        self.snap(name).await.unwrap();
     }
 
-    /// Takes a picture at once, of the window's size where the screen is larger, and develops it behind the test's back.
-    pub fn snap(&self, name: &str, size: Option<(u32, u32)>) -> JoinHandle<()> {
+    /// Takes a picture at once, and develops it behind the test's back.
+    pub fn snap(&self, name: &str) -> JoinHandle<()> {
         let taken = self.folder.path().join(format!("{}.xwd", name.replace('/', "-")));
         let file = self.screenshots.join(format!("{name}.png"));
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         // The screen is a file; WebDriver's own way hangs without a compositor.
         std::fs::copy(self.folder.path().join("Xvfb_screen0"), &taken).unwrap();
         tokio::spawn(async move {
-            let mut develop = Run::new("convert").args([format!("xwd:{}", taken.display())]);
-            if let Some((width, height)) = size {
-                develop = develop.args(["-crop", &*format!("{width}x{height}+0+0"), "+repage"]);
-            }
-            develop.args(["-define", "png:compression-level=3"]).args([&file]).ok().await;
+            let develop = Run::new("convert").args([format!("xwd:{}", taken.display())]);
+            develop.args(["-define", "png:compression-level=1"]).args([&file]).ok().await;
             std::fs::remove_file(taken).unwrap();
         })
     }
@@ -57,12 +54,6 @@ impl Desktop {
             still.replaceSync('*, *::before, *::after { transition: none !important; animation: none !important }');
             document.adoptedStyleSheets = [...document.adoptedStyleSheets, still];";
         self.script(body, &[]).await;
-    }
-
-    /// Gives the window another size.
-    pub async fn resize(&self, width: u32, height: u32) {
-        self.page.set_window_rect(0, 0, width, height).await.unwrap();
-        self.drawn().await;
     }
 
     /// What keeps some people from using the page as it is: axe's findings of serious and critical kind.

@@ -81,12 +81,6 @@ impl Desktop {
         self.script("document.activeElement.blur()", &[]).await;
     }
 
-    /// Chooses from a list.
-    pub async fn choose(&self, testid: &str, value: &str) {
-        let element = self.find(testid, "", SOON).await;
-        element.select_by_value(value).await.unwrap_or_else(|error| panic!("{testid} {value}: {error}"));
-    }
-
     /// Types where the keyboard is.
     pub async fn press(&self, keys: &str) {
         let focused = self.page.active_element().await.unwrap();
