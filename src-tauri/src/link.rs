@@ -102,14 +102,14 @@ impl Link {
     pub(crate) async fn follow(&self) {
         let mut starting = true;
         loop {
-            self.tell(News::Connecting);
+            self.tell(&News::Connecting);
             let client = self.find(std::mem::take(&mut starting)).await;
             let lost = match self.forward(&client).await {
                 Ok(never) => match never {},
                 Err(lost) => lost,
             };
             tracing::info!(%lost, "coracled is gone");
-            self.tell(News::Unreachable(lost.to_string()));
+            self.tell(&News::Unreachable(lost.to_string()));
         }
     }
 
@@ -129,7 +129,7 @@ impl Link {
             match attempt {
                 Ok(client) => return self.remember(client),
                 Err(failure) => {
-                    self.tell(News::Unreachable(not_started.clone().unwrap_or(failure.message)));
+                    self.tell(&News::Unreachable(not_started.clone().unwrap_or(failure.message)));
                 }
             }
             // A pause can be cut short by the page's button; it is bounded, so it may as well run out.
@@ -141,19 +141,19 @@ impl Link {
     async fn forward(&self, client: &Client) -> Result<std::convert::Infallible, Lost> {
         let mut vm = std::pin::pin!(client.vm_watch().await?.into_stream());
         let mut events = std::pin::pin!(events(client)?);
-        self.tell(News::Connected);
+        self.tell(&News::Connected);
         loop {
             let news = tokio::select! {
                 status = vm.next() => News::Vm(status.ok_or(Lost::Closed)??),
                 event = events.next() => News::Event(Box::new(event.ok_or(Lost::Closed)??)),
             };
-            self.tell(news);
+            self.tell(&news);
         }
     }
 
-    fn tell(&self, news: News) {
+    fn tell(&self, news: &News) {
         let mut audience = self.audience();
-        match &news {
+        match news {
             News::Event(_) => {}
             News::Vm(_) => audience.vm = Some(news.clone()),
             News::Connecting | News::Connected | News::Unreachable(_) => {
@@ -161,7 +161,7 @@ impl Link {
                 audience.vm = None;
             }
         }
-        audience.listeners.retain(|listener| listener(&news));
+        audience.listeners.retain(|listener| listener(news));
     }
 
     fn remember(&self, client: Client) -> Client {
@@ -199,15 +199,15 @@ mod tests {
     #[test]
     fn who_comes_late_hears_how_things_stand() {
         let link = Link::new(Endpoint::at("/nowhere").unwrap());
-        link.tell(News::Connected);
-        link.tell(News::Vm(VmStatus::Off));
+        link.tell(&News::Connected);
+        link.tell(&News::Vm(VmStatus::Off));
         let (tell, told) = mpsc::channel();
         link.listen(move |news| tell.send(format!("{news:?}")).is_ok());
-        link.tell(News::Unreachable("gone".to_owned()));
+        link.tell(&News::Unreachable("gone".to_owned()));
         let heard: Vec<String> = told.try_iter().collect();
         assert_eq!(heard, ["Connected", "Vm(Off)", r#"Unreachable("gone")"#]);
         drop(told);
-        link.tell(News::Connecting);
+        link.tell(&News::Connecting);
         assert!(link.audience().listeners.is_empty());
     }
 }

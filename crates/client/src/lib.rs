@@ -16,14 +16,14 @@
 mod browse;
 mod cleanup;
 mod client;
-pub mod docker_context;
 mod df;
+pub mod docker_context;
 mod endpoint;
 mod error;
 mod fsck;
 mod http;
-pub mod lab;
 mod images;
+pub mod lab;
 /// What fences a container off.
 pub use ::lab::isolation;
 mod report;
@@ -44,8 +44,8 @@ pub use client::{Client, ContainerWait, VmWatch};
 pub use df::{DiskUse, UsedCache, UsedContainer, UsedImage, UsedVolume, VolumeSize};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{CallError, StartServiceError};
-pub use images::{ImagePush, TransferStep};
 pub use fsck::{Fsck, FsckFinding, FsckOutcome};
+pub use images::{ImagePush, TransferStep};
 pub use report::{ContainerCounts, Doctor, Finding, Guest, ImageCounts, Level, Report, Service};
 pub use service::ServiceLaunch;
 pub use settings::{

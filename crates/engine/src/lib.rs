@@ -56,11 +56,11 @@ pub mod isolation {
 mod verbs;
 mod volume;
 
+pub use self::lab::{LabError, LabOptions};
 pub use db::DbError;
 pub use engine::{Engine, EngineConfig, OpenError};
 pub use error::{Error, ErrorKind, ImagesError, Invalid, StartFailure, StateConflict};
 pub use frames::Frames;
-pub use self::lab::{LabError, LabOptions};
 pub use machine::{Machine, MachineError, Presence};
 pub use mounts::{Fault as MountFault, MountError};
 pub use network::NetworkError;

@@ -250,7 +250,7 @@ fn at(path: &str, error: &io::Error) -> io::Error {
 /// A stream's error is coracled's.
 fn failed(error: io::Error) -> Failure {
     let message = error.to_string();
-    match error.into_inner().map(|inner| inner.downcast::<DockerError>()) {
+    match error.into_inner().map(<dyn std::error::Error + Send + Sync>::downcast::<DockerError>) {
         Some(Ok(docker)) => (*docker).into(),
         _ => Failure::other(message),
     }

@@ -238,7 +238,7 @@ fn permissions(mode: u32) -> u32 {
 }
 
 pub(super) fn seconds(moment: &str) -> i64 {
-    moment.parse::<jiff::Timestamp>().map_or(0, |moment| moment.as_second())
+    moment.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second)
 }
 
 #[cfg(test)]

@@ -263,7 +263,7 @@ fn at(path: &str, error: &io::Error) -> io::Error {
 /// A stream's error is coracled's.
 fn failed(error: io::Error) -> Failure {
     let message = error.to_string();
-    match error.into_inner().map(|inner| inner.downcast::<CallError>()) {
+    match error.into_inner().map(<dyn std::error::Error + Send + Sync>::downcast::<CallError>) {
         Some(Ok(call)) => (*call).into(),
         _ => Failure::other(message),
     }

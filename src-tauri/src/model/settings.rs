@@ -1,7 +1,9 @@
 //! Settings: coracled's, and the app's own.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use ts_rs::TS;
 
 /// coracled's settings, as `/coracle/settings` tells them.
@@ -13,7 +15,7 @@ pub(crate) struct Settings {
     pub(crate) problem: Option<String>,
     pub(crate) values: SettingValues,
     #[ts(type = "Record<keyof SettingValues, SettingField>")]
-    pub(crate) fields: Map<String, Value>,
+    pub(crate) fields: BTreeMap<String, SettingField>,
     pub(crate) limits: SettingLimits,
     pub(crate) vm_restart_needed: bool,
     pub(crate) service_restart_needed: bool,

@@ -78,7 +78,7 @@ pub(crate) fn start(app: &AppHandle) {
 
 async fn keep(app: &AppHandle, known: &Mutex<Known>, changed: &Notify) -> Result<(), NoTray> {
     possible().await?;
-    let tray = built(app, drawn(app, known)?)?;
+    let tray = built(app, &drawn(app, known)?)?;
     loop {
         changed.notified().await;
         tokio::time::sleep(SETTLE).await;
@@ -91,9 +91,9 @@ async fn keep(app: &AppHandle, known: &Mutex<Known>, changed: &Notify) -> Result
     }
 }
 
-fn built(app: &AppHandle, menu: Menu<Wry>) -> tauri::Result<TrayIcon> {
+fn built(app: &AppHandle, menu: &Menu<Wry>) -> tauri::Result<TrayIcon> {
     let mut builder = TrayIconBuilder::with_id(TRAY)
-        .menu(&menu)
+        .menu(menu)
         .show_menu_on_left_click(cfg!(not(windows)))
         .on_menu_event(|app, event| {
             if let Some(order) = Order::from_id(event.id().as_ref()) {

@@ -91,7 +91,7 @@ pub(super) fn soak(tree: &Tree, host: &Host, minutes: u64) -> Result<Row> {
     for at in 0..minutes {
         // Turn by turn: what is left is opened anew.
         page.click(&format!("[data-testid='tab-{}']", if at % 2 == 0 { "logs" } else { "stats" }))?;
-        std::thread::sleep(minute);
+        std::thread::park_timeout(minute);
         each.push(page.memory_bytes()?);
     }
     drop(page);

@@ -70,7 +70,7 @@ impl Screen {
         let made = http::post(self.port, "POST", "/session", &json!({ "capabilities": wanted }))?;
         let session = made["value"]["sessionId"].as_str().context("the driver gave no session")?.to_owned();
         let page = Page { screen: self, session };
-        page.ask("POST", "timeouts", &json!({ "script": 900_000 }))?;
+        page.ask("POST", "/timeouts", &json!({ "script": 900_000 }))?;
         Ok(page)
     }
 }
@@ -91,19 +91,19 @@ pub(super) struct Page<'a> {
 
 impl Page<'_> {
     fn ask(&self, method: &str, what: &str, body: &Value) -> Result<Value> {
-        let path = format!("/session/{}/{what}", self.session);
+        let path = format!("/session/{}{what}", self.session);
         Ok(http::post(self.screen.port, method, &path, body)?["value"].take())
     }
 
     /// The result of a function's body, run in the page.
     pub(super) fn script(&self, body: &str) -> Result<Value> {
-        self.ask("POST", "execute/sync", &json!({ "script": body, "args": [] }))
+        self.ask("POST", "/execute/sync", &json!({ "script": body, "args": [] }))
     }
 
     /// What the body's `done` is called with.
     pub(super) fn later(&self, body: &str) -> Result<Value> {
         let body = format!("const done = arguments[0]; {body}");
-        self.ask("POST", "execute/async", &json!({ "script": body, "args": [] }))
+        self.ask("POST", "/execute/async", &json!({ "script": body, "args": [] }))
     }
 
     /// Clicks the first that this selector finds, as soon as there is one.

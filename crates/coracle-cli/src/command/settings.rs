@@ -75,7 +75,7 @@ fn remark(field: Option<&SettingField>) -> String {
     let mut parts = Vec::new();
     match (field.pending, field.counts) {
         (true, Counts::VmRestart) => {
-            parts.push("from the VM's next start on (coracle vm restart)".to_owned())
+            parts.push("from the VM's next start on (coracle vm restart)".to_owned());
         }
         (true, _) => parts.push("from coracled's next start on".to_owned()),
         (false, _) => {}

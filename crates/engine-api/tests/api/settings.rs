@@ -13,7 +13,7 @@ use super::*;
 
 /// Keeps what it is given; one field is not allowed, one file not readable, one not writable.
 #[derive(Debug, Default)]
-pub struct Fake(Mutex<Map<String, Value>>);
+pub(super) struct Fake(Mutex<Map<String, Value>>);
 
 impl Preferences for Fake {
     fn shown(&self) -> Shown {

@@ -61,8 +61,10 @@ impl Networks {
 
     /// Whether they were others before.
     pub(crate) fn set_name_servers(&self, servers: Vec<IpAddr>) -> bool {
-        let mut tables = self.tables();
-        std::mem::replace(&mut tables.name_servers, servers.clone()) != servers
+        let before = &mut self.tables().name_servers;
+        let others = *before != servers;
+        *before = servers;
+        others
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {

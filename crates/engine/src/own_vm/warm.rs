@@ -12,7 +12,7 @@ use agent_proto::v1::{event, stream_open};
 use bollard_stubs::models::{ContainerConfig, HostConfig};
 use types::{ContainerId, Digest};
 
-use crate::agent::{SLOW, call, open, process};
+use crate::agent::{CallError, SLOW, call, open, process};
 use crate::network;
 use crate::record::Record;
 use crate::spec;
@@ -35,7 +35,7 @@ pub(super) async fn wear_in(shared: &Arc<Shared>, agent: &vmm::Agent, image: Dig
         throw_away(shared, agent, image, &layers).await?;
         let diff_ids = layers.iter().map(|layer| layer.diff_id.to_string()).collect();
         let released = call(SLOW, agent.grpc().release_layers(v1::ReleaseLayersRequest { diff_ids })).await;
-        released.map(drop).map_err(|error| error.text())
+        released.map(drop).map_err(CallError::text)
     };
     tokio::time::timeout(DEADLINE, work)
         .await
@@ -63,7 +63,7 @@ async fn throw_away(
     let output = v1::Output { process: first.clone(), stdout: true, stderr: true };
     let output = open(agent, "attach to the output", stream_open::Kind::Output(output)).await;
     let _output = output.map_err(|error| error.to_string())?;
-    call(SLOW, agent.grpc().start_container(request)).await.map_err(|error| error.text())?;
+    call(SLOW, agent.grpc().start_container(request)).await.map_err(CallError::text)?;
     loop {
         let event = events.message().await.map_err(|status| status.message().to_owned())?;
         match event.ok_or("the agent's events ended")?.kind {
@@ -72,9 +72,9 @@ async fn throw_away(
         }
     }
     let collected = call(SLOW, agent.grpc().collect(v1::CollectRequest { process: first })).await;
-    collected.map_err(|error| error.text())?;
+    collected.map_err(CallError::text)?;
     let remove = v1::RemoveContainerRequest { container_id: record.id.to_string() };
-    call(SLOW, agent.grpc().remove_container(remove)).await.map(drop).map_err(|error| error.text())
+    call(SLOW, agent.grpc().remove_container(remove)).await.map(drop).map_err(CallError::text)
 }
 
 fn record(image: Digest) -> Record {

@@ -95,11 +95,7 @@ struct Owner {
 }
 
 /// Starts the owner. It ends when it is told to detach or when all senders of `commands` are gone.
-pub(crate) fn spawn(
-    plan: Plan,
-    hypervisor: Arc<dyn Hypervisor>,
-    commands: mpsc::Receiver<Command>,
-) -> Views {
+pub(crate) fn spawn(plan: Plan, hypervisor: Arc<dyn Hypervisor>, commands: mpsc::Receiver<Command>) -> Views {
     let attaching = Status::Booting {
         stage: Stage::Reattaching,
         since_unix_ms: unix_ms(),

@@ -1,16 +1,12 @@
 //! Names, removal by Docker's rules, the two phases of freeing, import.
 
-#![allow(clippy::unwrap_used, reason = "test code; clippy only knows functions marked as tests")]
-
-mod support;
-
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use crate::support::Home;
+use crate::support::image::{Made, OCI_MANIFEST, image, layer, noise};
+use crate::support::registry::Registry;
 use images::{InUse, LoadError, LookupError, TagError};
-use support::Home;
-use support::image::{Made, OCI_MANIFEST, image, layer, noise};
-use support::registry::Registry;
 use types::Digest;
 
 /// A tar of an OCI image-layout with one image.
@@ -222,7 +218,8 @@ async fn a_commit_adds_a_layer() {
         comment: "a remark".into(),
         ..images::Step::default()
     };
-    let tar = || std::io::Cursor::new(support::image::tar(&[("etc/new", b"new"), ("bin/.wh.true", b"")]));
+    let tar =
+        || std::io::Cursor::new(crate::support::image::tar(&[("etc/new", b"new"), ("bin/.wh.true", b"")]));
     let name = "child:1".parse().unwrap();
     let child = home.store.commit(&parent.id, tar(), step("a"), Some(name)).await.unwrap();
     assert_eq!(child.layers.len(), 2);

@@ -1,9 +1,6 @@
 //! Damage of every kind: found, told, repaired where this machine can, else by the next pull.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "test code; clippy only knows functions marked as tests")]
-
-mod support;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -11,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::support::Home;
+use crate::support::image::{image, layer, noise};
+use crate::support::registry::{Fault, Registry};
 use images::Image;
 use images::fsck::{FsckOptions, FsckReport, Kind, Outcome};
-use support::Home;
-use support::image::{image, layer, noise};
-use support::registry::{Fault, Registry};
 use types::Digest;
 
 /// A store with one image of two layers, and where it came from.

@@ -2,12 +2,10 @@
 //! on once there is room.
 #![cfg(target_os = "linux")]
 
-mod support;
-
+use crate::support::Home;
+use crate::support::image::{image, image_saying, layer, noise};
+use crate::support::registry::Registry;
 use images::{LayerError, PullError};
-use support::Home;
-use support::image::{image, image_saying, layer, noise};
-use support::registry::Registry;
 
 #[tokio::test]
 async fn a_pull_that_finds_no_room_leaves_nothing_and_works_later() {
@@ -23,7 +21,10 @@ async fn a_pull_that_finds_no_room_leaves_nothing_and_works_later() {
     let PullError::Layer(cause) = &error else { panic!("a layer's error, not {error:?}") };
     assert!(matches!(&**cause, LayerError::DiskFull { .. }), "{error:?}");
     let text = error.to_string();
-    assert!(text.contains(&home.images().display().to_string()) && text.contains("no space left on device"), "{text}");
+    assert!(
+        text.contains(&home.images().display().to_string()) && text.contains("no space left on device"),
+        "{text}"
+    );
     assert!(home.store.list().await.is_empty());
 
     disk.give_room();

@@ -28,12 +28,17 @@ pub(crate) struct RealRegistry {
 
 impl RealRegistry {
     pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// With a further section of its configuration.
+    pub(crate) async fn start_with(section: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let host = free.local_addr().unwrap().to_string();
         drop(free);
         let config = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {host}}}\n",
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {host}}}\n{section}",
             folder.path().join("data").display()
         );
         std::fs::write(folder.path().join("config.yml"), config).unwrap();

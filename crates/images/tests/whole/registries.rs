@@ -1,21 +1,17 @@
 //! Accounts, tokens, patience, mirrors and proxies, against servers of a few lines that say what they were asked.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::support::Home;
+use crate::support::image::{Made, image, layer, noise};
+use crate::support::registry::{Fault, Registry};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{Response, header};
 use images::{Credentials, LoginError, Mirror, ProxySettings, PullError, RegistrySettings};
-use support::Home;
-use support::image::{Made, image, layer, noise};
-use support::registry::{Fault, Registry};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use types::Digest;
@@ -125,7 +121,7 @@ async fn answer(
             return respond(status, "retry-after", told.unwrap_or("0"), body);
         }
         let made = guarded.made.as_ref().unwrap();
-        return respond(200, "content-type", support::image::OCI_MANIFEST, made.manifest.clone());
+        return respond(200, "content-type", crate::support::image::OCI_MANIFEST, made.manifest.clone());
     }
     let digest = path.rsplit('/').next().unwrap().parse::<Digest>().unwrap();
     respond(

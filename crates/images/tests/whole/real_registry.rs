@@ -1,13 +1,10 @@
 //! Against Debian's `docker-registry`, with images that skopeo pushed. Skips where either is missing.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "test code; clippy only knows functions marked as tests")]
 
-mod support;
-
-use support::Home;
-use support::image::{image, layer, noise};
-use support::real::RealRegistry;
-use support::tools::missing;
+use crate::support::Home;
+use crate::support::image::{image, layer, noise};
+use crate::support::real::RealRegistry;
+use crate::support::tools::missing;
 
 #[tokio::test]
 async fn oci_and_docker_manifests_are_pulled() {

@@ -1,15 +1,13 @@
 //! Pulls that go wrong: each ends in a clear error or in recovery, and leaves nothing but what helps
 //! the next attempt.
 
-mod support;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::Home;
+use crate::support::image::{LAYER_GZIP, gzip, image, image_for, layer, noise, tar};
+use crate::support::registry::{Fault, Registry};
 use images::{Credentials, LayerError, PullError};
-use support::Home;
-use support::image::{LAYER_GZIP, gzip, image, image_for, layer, noise, tar};
-use support::registry::{Fault, Registry};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use types::Digest;

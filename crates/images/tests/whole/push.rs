@@ -1,18 +1,15 @@
 //! Images to registries: Debian's `docker-registry`, with skopeo and podman as other people's clients.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "test code; clippy only knows functions marked as tests")]
-
-mod support;
 
 use std::process::Command;
 
+use crate::support::Home;
+use crate::support::image::{image, image_for, layer, noise, tar};
+use crate::support::proxy::Proxy;
+use crate::support::real::{RealRegistry, run};
+use crate::support::tools::missing;
 use images::{Credentials, Platform, Push, PushError, PushProgress, Pushed, Step};
 use serde_json::{Value, json};
-use support::Home;
-use support::image::{image, image_for, layer, noise, tar};
-use support::proxy::Proxy;
-use support::real::{RealRegistry, run};
-use support::tools::missing;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use types::{Digest, Reference};

@@ -1,14 +1,11 @@
 //! Room on the host: what is stored once, and what comes back.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "test code; clippy only knows functions marked as tests")]
 
-mod support;
-
+use crate::support::Home;
+use crate::support::image::{image, layer, noise};
+use crate::support::registry::Registry;
 use images::fsck::FsckOptions;
-use support::Home;
-use support::image::{image, layer, noise};
-use support::registry::Registry;
 
 async fn delete(home: &Home, reference: &str) {
     let removed = home.store.remove(reference, false, &[]).await.unwrap();

@@ -1,11 +1,9 @@
 //! Pulls that go well: what arrives, what is told, what is asked for.
 
-mod support;
-
+use crate::support::Home;
+use crate::support::image::{LAYER_GZIP, OCI_INDEX, gzip, image, image_for, index, layer, noise, tar};
+use crate::support::registry::{Fault, Registry};
 use images::{Mirror, Progress, PullError, RegistrySettings};
-use support::Home;
-use support::image::{LAYER_GZIP, OCI_INDEX, gzip, image, image_for, index, layer, noise, tar};
-use support::registry::{Fault, Registry};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use types::Digest;
@@ -111,7 +109,7 @@ async fn the_hosts_image_of_an_index_is_taken() {
     let registry = Registry::start().await;
     let ours = image_for("host", &[layer("ours", b"1")]);
     let other = image_for("s390x", &[layer("other", b"2")]);
-    let host = support::image::host_architecture();
+    let host = crate::support::image::host_architecture();
     registry.add("multi", "x1", &ours);
     registry.add("multi", "x2", &other);
     let index_bytes = index(&[("s390x", &other), (host, &ours)]);

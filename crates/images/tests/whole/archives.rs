@@ -1,19 +1,16 @@
 //! What `docker save` gives and `docker load` takes, with skopeo and podman as the other side.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "test code; clippy only knows functions marked as tests")]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read as _};
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::Home;
+use crate::support::image::{Made, OCI_MANIFEST, gzip, image, image_for, index, layer, noise, tar};
+use crate::support::registry::Registry;
+use crate::support::tools::{layout, missing, run};
 use images::{Image, LoadError, Loaded, Platform, Progress, SaveError};
-use support::Home;
-use support::image::{Made, OCI_MANIFEST, gzip, image, image_for, index, layer, noise, tar};
-use support::registry::Registry;
-use support::tools::{layout, missing, run};
 use tokio::sync::mpsc;
 use types::Digest;
 
