@@ -25,15 +25,13 @@ impl Desktop {
 
     /// Takes a picture at once, and develops it behind the test's back.
     pub fn snap(&self, name: &str) -> JoinHandle<()> {
-        let taken = self.folder.path().join(format!("{}.xwd", name.replace('/', "-")));
         let file = self.screenshots.join(format!("{name}.png"));
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         // The screen is a file; WebDriver's own way hangs without a compositor.
-        std::fs::copy(self.folder.path().join("Xvfb_screen0"), &taken).unwrap();
+        let taken = std::fs::read(self.folder.path().join("Xvfb_screen0")).unwrap();
         tokio::spawn(async move {
-            let develop = Run::new("convert").args([format!("xwd:{}", taken.display())]);
-            develop.args(["-define", "png:compression-level=1"]).args([&file]).ok().await;
-            std::fs::remove_file(taken).unwrap();
+            let develop = Run::new("convert").args(["xwd:-", "-define", "png:compression-level=1"]);
+            develop.args([&file]).stdin(taken).ok().await;
         })
     }
 
