@@ -67,7 +67,7 @@ impl Desktop {
         };
         let body = r"
             const [only, done] = arguments;
-            const options = { resultTypes: ['violations'], ...(only && { runOnly: only }) };
+            const options = { resultTypes: ['violations'], preload: false, ...(only && { runOnly: only }) };
             const place = (node) => `${node.target.join(' ')}: ${node.failureSummary}`;
             axe.run(document, options).then(
               ({ violations }) => done(violations
