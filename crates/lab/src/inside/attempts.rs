@@ -238,10 +238,17 @@ mod tests {
     fn a_process_is_found_by_its_word() {
         let word = format!("coracle-lab-test-{}", std::process::id());
         assert_eq!(seek(&word), None);
-        // Waits for its input. Exec has happened when spawn answers.
+        // Waits for its input.
         let mut waiting = std::process::Command::new("cat");
         let mut child = waiting.args(["-", &word]).stdin(std::process::Stdio::piped()).spawn().unwrap();
-        let (pid, found) = (child.id(), seek(&word));
+        // When spawn answers, exec is past its return, but the words may not be in /proc yet.
+        let look = |_| {
+            seek(&word).or_else(|| {
+                std::thread::park_timeout(std::time::Duration::from_millis(5));
+                None
+            })
+        };
+        let (pid, found) = (child.id(), (0..1_000).find_map(look));
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(found, Some(pid));
