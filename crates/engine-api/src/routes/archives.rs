@@ -126,21 +126,18 @@ pub(super) async fn save(
 /// `/images/create?fromSrc=`: an image of the body, or of what a URL leads to.
 pub(super) async fn import(api: Api, params: Params, body: Body) -> Answer<Response> {
     let source = params.text("fromSrc").unwrap_or_default().to_owned();
-    let reference = named(params.text("repo"), params.text("tag"))?;
-    let platform = params.text("platform").map(str::parse::<Platform>).transpose();
-    let platform = platform.map_err(|error| ApiError::bad(error.to_string()))?;
-    if let Some(platform) = platform.as_ref().filter(|platform| platform.os != "linux") {
-        let os = &platform.os;
-        return Err(ApiError::bad(format!("operating system is not supported: {os}")));
-    }
-    let changes: Vec<String> = params.all("changes");
-    engine::check_changes(&changes).map_err(engine::Error::from)?;
-    let message = params.text("message").map_or_else(|| format!("Imported from {source}"), str::to_owned);
-    let options = ImportOptions { reference, platform, message, changes };
+    let mut data = body.into_data_stream();
+    let options = match import_options(&params, &source) {
+        Ok(options) => options,
+        Err(error) => {
+            // Who is still sending does not see the answer.
+            read_off(&mut data).await;
+            return Err(error);
+        }
+    };
     let (sender, messages) = mpsc::channel(BACKLOG);
     let (engine, stopping) = (api.engine.clone(), api.stopping.clone());
     api.tasks.spawn(async move {
-        let mut data = body.into_data_stream();
         let imported = if source == "-" {
             let (tar, feed) = fed(&mut data, stopping);
             let (imported, ()) = tokio::join!(engine.import(tar, options), feed);
@@ -158,6 +155,20 @@ pub(super) async fn import(api: Api, params: Params, body: Body) -> Answer<Respo
         let _ = sender.send(imported.map(|id| json!({ "status": id }))).await;
     });
     answer(messages).await
+}
+
+fn import_options(params: &Params, source: &str) -> Answer<ImportOptions> {
+    let reference = named(params.text("repo"), params.text("tag"))?;
+    let platform = params.text("platform").map(str::parse::<Platform>).transpose();
+    let platform = platform.map_err(|error| ApiError::bad(error.to_string()))?;
+    if let Some(platform) = platform.as_ref().filter(|platform| platform.os != "linux") {
+        let os = &platform.os;
+        return Err(ApiError::bad(format!("operating system is not supported: {os}")));
+    }
+    let changes: Vec<String> = params.all("changes");
+    engine::check_changes(&changes).map_err(engine::Error::from)?;
+    let message = params.text("message").map_or_else(|| format!("Imported from {source}"), str::to_owned);
+    Ok(ImportOptions { reference, platform, message, changes })
 }
 
 async fn import_from(
