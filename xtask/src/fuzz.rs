@@ -1,7 +1,8 @@
 //! `cargo xtask fuzz`: the targets of `fuzz/` under libFuzzer and the address sanitizer.
 //!
 //! A cold build takes some minutes, because the sanitizer's instrumentation goes through every crate. `cargo xtask test` runs
-//! each target shortly; its unit tests, besides, run every target's body on changes of its beginnings.
+//! each target shortly and always with the same seed, so that a change is judged by itself and not by luck; what is rare is found by
+//! running it longer, by hand. The unit tests, besides, run every target's body on changes of its beginnings.
 
 use crate::{process, progress::step, tools, tree::Tree};
 use anyhow::{Context, Result, bail};
@@ -13,6 +14,9 @@ pub(crate) struct Options {
     /// For each target
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Repeat a run; a new one each time unless given
+    #[arg(long)]
+    seed: Option<u32>,
     /// These targets; all of them unless named
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
@@ -21,7 +25,7 @@ pub(crate) struct Options {
 impl Options {
     /// Enough to meet what a change broke; not enough to find what is rare.
     pub(crate) fn short() -> Self {
-        Self { seconds: 10, targets: Vec::new() }
+        Self { seconds: 10, seed: Some(1), targets: Vec::new() }
     }
 }
 
@@ -36,12 +40,12 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<()> {
     step("Building the fuzz targets", || process::output(cargo_fuzz(tree, "build").arg("-O")).map(drop))?;
     for name in chosen {
         println!("\n== {name}");
-        fuzz(tree, name, options.seconds)?;
+        fuzz(tree, name, options)?;
     }
     Ok(())
 }
 
-fn fuzz(tree: &Tree, name: &str, seconds: u64) -> Result<()> {
+fn fuzz(tree: &Tree, name: &str, options: &Options) -> Result<()> {
     let corpus = tree.target("fuzz-corpus").join(name);
     let (seeds, found) = (corpus.join("seeds"), corpus.join("found"));
     let finds = tree.target("fuzz-finds").join(name);
@@ -50,7 +54,9 @@ fn fuzz(tree: &Tree, name: &str, seconds: u64) -> Result<()> {
     }
     let mut command = cargo_fuzz(tree, "run");
     command.args(["-O", name]).args([&found, &seeds]).arg("--");
-    command.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={}/", finds.display()));
+    command.arg(format!("-max_total_time={}", options.seconds));
+    command.args(options.seed.map(|seed| format!("-seed={seed}")));
+    command.arg(format!("-artifact_prefix={}/", finds.display()));
     command.args([
         "-print_final_stats=1",
         "-timeout=20",

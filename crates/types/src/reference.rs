@@ -10,6 +10,9 @@ use crate::Digest;
 
 const HUB: &str = "docker.io";
 
+/// `RepositoryNameTotalLengthMax` of `distribution/reference`.
+const LONGEST_REPOSITORY: usize = 255;
+
 /// A full reference. [`fmt::Display`] writes the canonical form, [`Reference::familiar`] the short one.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -37,6 +40,9 @@ pub enum ReferenceError {
     /// The grammar admits only lower case; Docker's own words.
     #[error("invalid reference format: repository name ({0}) must be lowercase")]
     Uppercase(String),
+    /// The repository, `library/` included, is longer than registries take; Docker's own words.
+    #[error("repository name must not be more than {LONGEST_REPOSITORY} characters")]
+    TooLong,
     /// The digest behind the `@` is none.
     #[error("invalid reference format: {0}")]
     Digest(#[from] crate::DigestError),
@@ -124,11 +130,14 @@ impl FromStr for Reference {
         if path.bytes().any(|b| b.is_ascii_uppercase()) {
             return Err(ReferenceError::Uppercase(path.to_owned()));
         }
-        if path.is_empty() || path.len() > 255 || !path.split('/').all(is_path_component) {
+        if path.is_empty() || !path.split('/').all(is_path_component) {
             return Err(ReferenceError::Format);
         }
         let repository =
             if registry == HUB && !path.contains('/') { format!("library/{path}") } else { path.to_owned() };
+        if repository.len() > LONGEST_REPOSITORY {
+            return Err(ReferenceError::TooLong);
+        }
         let selector = match digest {
             Some(digest) => Selector::Digest(digest),
             None => Selector::Tag(tag.unwrap_or("latest").to_owned()),
@@ -254,6 +263,15 @@ mod tests {
             assert_eq!(reference.familiar(), familiar);
             assert_eq!(full.parse(), Ok(reference));
         }
+    }
+
+    #[test]
+    fn a_name_is_as_long_with_and_without_the_hub() {
+        let longest = "a".repeat(LONGEST_REPOSITORY - "library/".len());
+        let reference: Reference = longest.parse().unwrap();
+        assert_eq!(reference.to_string().parse(), Ok(reference));
+        assert_eq!(format!("{longest}a").parse::<Reference>(), Err(ReferenceError::TooLong));
+        assert_eq!(format!("quay.io/{}", "a".repeat(256)).parse::<Reference>(), Err(ReferenceError::TooLong));
     }
 
     #[test]
