@@ -1,40 +1,39 @@
-//! A VM that nobody owns any more (after [`crate::Vm::detach`]) moves to another owner's folder, who finds it there as he
-//! would find one that an earlier coracled left.
+//! The files of a running VM move to another owner's folder.
 //!
-//! QEMU keeps what it has open, so files and sockets are renamed under it. A move that breaks off leaves the VM and its
-//! record in the old folder or the new one, never in both.
+//! QEMU keeps what it has open, so files and sockets are renamed under it. A move that breaks off, coracled killed in the
+//! middle of it, leaves the VM and its record in the old folder or the new one, never in both; whoever finds a record that
+//! names the other folder ends the VM.
 
 use std::{fs, io};
 
-use crate::process::host_boot_id;
 use crate::{Record, VmConfig, owner};
 
-/// Moves run folder and data disk. The log folder must lie in the run folder, and nothing at the new places. The VM's own
-/// sizes are what they are.
+/// Moves run folder and data disk. The log folder must lie in the run folder, and nothing at the new places. Gives the
+/// machine's record as it is from here on.
 ///
 /// # Errors
-/// There is no such VM, or what the system said.
-pub fn hand_over(from: &VmConfig, to: &VmConfig) -> io::Result<()> {
-    let (from, to) = (from.clone().absolute(), to.clone().absolute());
-    let record = Record::load(&from.run_dir, &host_boot_id()).ok_or(io::ErrorKind::NotFound)?;
-    let record = Record { run_dir: to.run_dir.clone(), console_log: owner::console_log(&to), ..record };
+/// What the system said; then all is where it was.
+pub(crate) fn hand_over(record: Record, from: &VmConfig, to: &VmConfig) -> io::Result<Record> {
+    let record = Record { run_dir: to.run_dir.clone(), console_log: owner::console_log(to), ..record };
     for place in [&to.run_dir, &to.data_disk] {
         if let Some(folder) = place.parent() {
             fs::create_dir_all(folder)?;
         }
     }
     fs::rename(&from.data_disk, &to.data_disk)?;
-    if let Err(error) = fs::rename(&from.run_dir, &to.run_dir) {
-        fs::rename(&to.data_disk, &from.data_disk)?;
-        return Err(error);
+    let moved = fs::rename(&from.run_dir, &to.run_dir).and_then(|()| {
+        record.store().or_else(|error| fs::rename(&to.run_dir, &from.run_dir).and(Err(error)))
+    });
+    match moved {
+        Ok(()) => Ok(record),
+        Err(error) => fs::rename(&to.data_disk, &from.data_disk).and(Err(error)),
     }
-    // Until this is written the record names processes well and sockets wrongly: whoever attaches ends the VM.
-    record.store()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::host_boot_id;
     use crate::{Accelerator, ProcessId};
 
     #[test]
@@ -50,10 +49,8 @@ mod tests {
             }
         };
         let (from, to) = (config("spare"), config("own"));
-        assert_eq!(hand_over(&from, &to).unwrap_err().kind(), io::ErrorKind::NotFound);
         fs::create_dir_all(&from.log_dir).unwrap();
         fs::create_dir_all(home.path().join("disks")).unwrap();
-        fs::write(&from.data_disk, "data").unwrap();
         fs::write(from.log_dir.join("console.log"), "said").unwrap();
         let record = Record {
             version: Record::VERSION,
@@ -71,7 +68,15 @@ mod tests {
             cpus: None,
         };
         record.store().unwrap();
-        hand_over(&from, &to).unwrap();
+        let refused = hand_over(record.clone(), &from, &to).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::NotFound);
+        fs::write(&from.data_disk, "data").unwrap();
+        fs::create_dir_all(to.run_dir.join("taken")).unwrap();
+        hand_over(record.clone(), &from, &to).unwrap_err();
+        assert!(from.data_disk.exists(), "back where it was");
+        fs::remove_dir_all(&to.run_dir).unwrap();
+
+        hand_over(record.clone(), &from, &to).unwrap();
         let moved = Record::load(&to.run_dir, &host_boot_id()).unwrap();
         assert_eq!((moved.qemu, &moved.run_dir), (record.qemu, &to.run_dir));
         assert_eq!(fs::read(&moved.console_log).unwrap(), b"said");

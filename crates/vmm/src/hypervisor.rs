@@ -250,6 +250,9 @@ pub trait Hypervisor: Send + Sync + std::fmt::Debug {
     /// The transports, best first; the reason where one cannot be used.
     fn transports(&self) -> Vec<(Kind, Result<(), String>)>;
 
+    /// Its machines live in another run folder from here on, the present one too: its files were renamed.
+    fn moved(&self, run_dir: &Path);
+
     /// Where `kind` meets the guest; usable before the machine exists, and the same for one machine after the
     /// other, because a serial port takes one host at a time.
     ///
@@ -275,6 +278,9 @@ pub trait Hypervisor: Send + Sync + std::fmt::Debug {
 pub trait Machine: Send {
     /// Identity, for a later `attach`.
     fn record(&self) -> &Record;
+
+    /// Its files were renamed: this is its record from here on, stored already.
+    fn moved(&mut self, record: Record);
 
     /// When the hypervisor's process was started; `None` for a machine that was attached.
     fn started(&self) -> Option<std::time::Instant>;

@@ -40,7 +40,6 @@ pub use card::CardError;
 pub use config::{Accelerator, Choice, RestartPolicy, VmConfig};
 pub use confinement::Confinement;
 pub use error::{StartError, StopError};
-pub use handover::hand_over;
 pub use host::{HostMeans, free_disk_bytes};
 pub use hypervisor::{
     AttachError, Hypervisor, Machine, MachineEvent, MachineSpec, Memory, RepairError, SaveError, SpawnError,

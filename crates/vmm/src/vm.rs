@@ -132,6 +132,17 @@ impl Vm {
         let _ = self.ask(Command::Reprobe).await;
     }
 
+    /// Makes the running VM the one that `to` describes: its run folder, with the log folder in it, and its data disk
+    /// are renamed, its connections stay. Size, kernel and what else it began with are what they are.
+    ///
+    /// # Errors
+    /// It does not run, goes by another transport than the serial one, or what the system said; then it is what it was.
+    pub async fn move_to(&self, to: VmConfig) -> std::io::Result<()> {
+        let to = Box::new(to.absolute());
+        let moved = self.ask(|answer| Command::Move { to, answer }).await;
+        moved.unwrap_or_else(|| Err(std::io::ErrorKind::NotConnected.into()))
+    }
+
     /// Lets go of the VM, which lives on for the next coracled to re-attach. All later commands fail.
     pub async fn detach(&self) {
         let _ = self.ask(Command::Detach).await;

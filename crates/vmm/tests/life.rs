@@ -52,6 +52,18 @@ async fn starts_on_what_works_and_remembers_what_does_not() {
 }
 
 #[tokio::test]
+async fn only_what_runs_by_the_serial_port_moves() {
+    let (home, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let vm = vm(home.path(), &Fake::new(TCG_WORKS));
+    let refused = async || vm.move_to(config(other.path())).await.unwrap_err().kind();
+    assert_eq!(refused().await, std::io::ErrorKind::NotConnected);
+    let agent = vm.ensure_running().await.unwrap();
+    assert_eq!(refused().await, std::io::ErrorKind::Unsupported);
+    assert_eq!(vm.config().run_dir, config(home.path()).run_dir);
+    assert!(!agent.is_gone() && !other.path().join("run").exists());
+}
+
+#[tokio::test]
 async fn a_taken_hello_port_is_passed_over() {
     let home = tempfile::tempdir().unwrap();
     let fake = Fake::new(TCG_WORKS);

@@ -31,7 +31,7 @@ pub(super) fn post(port: u16, method: &str, path: &str, json: &Value) -> Result<
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).with_context(name)?;
     let json = if json.is_null() { String::new() } else { json.to_string() };
     let head = format!(
-        "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n         Connection: close\r\n\r\n{json}",
+        "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{json}",
         json.len()
     );
     stream.write_all(head.as_bytes()).with_context(name)?;

@@ -56,11 +56,11 @@ impl Screen {
             .stderr(std::fs::File::create(below("driver.log"))?)
             .spawn()
             .context("cannot start dbus-run-session")?;
-        let driver = Owned(driver);
+        let application = tree.target("release/coracle-desktop");
+        let screen = Self { folder, port, application, _driver: Owned(driver), _screen: screen };
         let answers = || http::post(port, "GET", "/status", &Value::Null).ok();
         wait::until("tauri-driver answers", SOON, answers)?;
-        let application = tree.target("release/coracle-desktop");
-        Ok(Self { folder, port, application, _driver: driver, _screen: screen })
+        Ok(screen)
     }
 
     /// Opens the app.

@@ -257,9 +257,24 @@ impl Shared {
 
     /// Before a start by a user: the spare VM becomes the container's, if it fits.
     pub(crate) async fn give_spare(self: &Arc<Self>, record: &Record) {
-        if record.has_own_vm() {
-            self.own_vms.give_spare(record).await;
+        if !record.has_own_vm() {
+            return;
         }
+        let Some(spare) = self.own_vms.take_spare(record).await else { return };
+        if let Some(spare) = self.adopt(record, spare) {
+            // Somebody was quicker and waits for the VM's lock: he finds it as if an earlier coracled had left it.
+            spare.detach().await;
+        }
+    }
+
+    /// Makes this the container's VM unless it has one already; then it comes back.
+    fn adopt(self: &Arc<Self>, record: &Record, vm: Vm) -> Option<Vm> {
+        let live = self.own_vms.live();
+        if live.contains_key(&record.id) {
+            return Some(vm);
+        }
+        self.own(live, record, vm);
+        None
     }
 
     /// After a start: the next container may find a spare VM.
@@ -274,12 +289,22 @@ impl Shared {
         if !record.has_own_vm() {
             return None;
         }
-        let mut live = self.own_vms.live();
+        let live = self.own_vms.live();
         if let Some(own) = live.get(&record.id) {
             own.touch();
             return Some(Arc::clone(own));
         }
         let vm = Vm::new(self.own_vms.config(record));
+        Some(self.own(live, record, vm))
+    }
+
+    /// From here on this is the container's VM.
+    fn own(
+        self: &Arc<Self>,
+        mut live: MutexGuard<'_, HashMap<ContainerId, Arc<OwnVm>>>,
+        record: &Record,
+        vm: Vm,
+    ) -> Arc<OwnVm> {
         let machine: Arc<dyn Machine> = Arc::new(vm.clone());
         let shares = Shares::new(self.own_vms.roots.clone(), Arc::clone(&machine));
         let own = Arc::new(OwnVm { vm, machine, shares, used: Mutex::new(Instant::now()) });
@@ -287,7 +312,7 @@ impl Shared {
         drop(live);
         self.spawn(session::run_own(Arc::clone(self), record.id.clone(), Arc::clone(&own)));
         self.spawn(tend(Arc::clone(self), record.id.clone(), Arc::clone(&own)));
-        Some(own)
+        own
     }
 
     /// Whom to ask about which containers; what is in no VM that is up is left out.

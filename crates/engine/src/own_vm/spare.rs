@@ -1,7 +1,7 @@
 //! One VM ahead: up, worn in, and given to the next container that wants a VM of its own of that size.
 //!
 //! ```text
-//!   a container starts in a VM of its own ─► some quiet ─► copied, worn in ─► ready ─► given: let go, moved, attached
+//!   a container starts in a VM of its own ─► some quiet ─► copied, worn in ─► ready ─► given: moved with all that is open
 //!                                                              │                │
 //!                                                              └───► ended ◄────┘ unused for long, memory short,
 //!                                                                                 VMs are stopped, coracled ends
@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use types::Digest;
-use vmm::{Accelerator, Status, Vm, VmConfig, hand_over};
+use vmm::{Accelerator, Status, Vm, VmConfig};
 
 use super::size::{self, Size};
 use super::{LOOK, OwnVm, OwnVms, remove, warm};
@@ -114,20 +114,21 @@ impl OwnVms {
         }
     }
 
-    /// Makes the spare this container's VM, when it never had one and the spare is what it would get.
-    pub(crate) async fn give_spare(&self, record: &Record) {
+    /// The spare as this container's VM, when it never had one and the spare is what it would get.
+    pub(super) async fn take_spare(&self, record: &Record) -> Option<Vm> {
         let config = self.config(record);
         let is_new = !config.run_dir.exists() && !config.data_disk.exists();
         if config.templates.is_none() || !is_new {
-            return;
+            return None;
         }
         let size = size::of(&record.host_config);
-        let Some(spare) = self.spare.ready().take_if(|ready| ready.fits(size)) else { return };
-        spare.vm.detach().await;
-        if let Err(error) = hand_over(&spare.config, &config) {
+        let Ready { vm, config: before, .. } = self.spare.ready().take_if(|ready| ready.fits(size))?;
+        if let Err(error) = vm.move_to(config).await {
             tracing::warn!(container_id = record.id.short(), %error, "the spare VM is not taken over");
-            remove(&Vm::new(spare.config.clone()), &spare.config.run_dir, &spare.config.data_disk).await;
+            remove(&vm, &before.run_dir, &before.data_disk).await;
+            return None;
         }
+        Some(vm)
     }
 
     fn spare_config(&self, size: Size) -> VmConfig {

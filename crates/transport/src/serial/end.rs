@@ -35,11 +35,11 @@ impl End {
 }
 
 impl Host {
-    /// Over QEMU's chardev at `path`: a unix socket, or on Windows a named pipe. Opens it when it appears.
-    /// Must be called within a tokio runtime.
+    /// Over QEMU's chardev: a unix socket, or on Windows a named pipe. Opens it when it appears; `path` is asked each
+    /// time, for the machine's files may move. Must be called within a tokio runtime.
     #[must_use]
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self::over(Chardev(path.into()))
+    pub fn new(path: impl Fn() -> PathBuf + Send + 'static) -> Self {
+        Self::over(Chardev(path))
     }
 
     /// Over any wire.

@@ -17,17 +17,16 @@ pub trait Wire: Send + 'static {
     async fn open(&mut self) -> io::Result<Box<dyn Duplex>>;
 }
 
-/// The host's side: QEMU's chardev, a unix socket or on Windows a named pipe.
-#[derive(Debug)]
-pub(super) struct Chardev(pub(super) std::path::PathBuf);
+/// The host's side: QEMU's chardev, a unix socket or on Windows a named pipe, by its path at the moment.
+pub(super) struct Chardev<F>(pub(super) F);
 
 #[async_trait]
-impl Wire for Chardev {
+impl<F: Fn() -> std::path::PathBuf + Send + 'static> Wire for Chardev<F> {
     async fn open(&mut self) -> io::Result<Box<dyn Duplex>> {
         #[cfg(unix)]
-        let stream = tokio::net::UnixStream::connect(&self.0).await?;
+        let stream = tokio::net::UnixStream::connect((self.0)()).await?;
         #[cfg(windows)]
-        let stream = tokio::net::windows::named_pipe::ClientOptions::new().open(&self.0)?;
+        let stream = tokio::net::windows::named_pipe::ClientOptions::new().open((self.0)())?;
         Ok(Box::new(stream))
     }
 }

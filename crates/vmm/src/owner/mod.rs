@@ -8,10 +8,12 @@
 mod boot;
 mod live;
 mod lock;
+mod relocate;
 mod shares;
 mod work;
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -44,6 +46,10 @@ pub(crate) enum Command {
     Restart(oneshot::Sender<Result<Agent, StartError>>),
     Reprobe(oneshot::Sender<()>),
     Detach(oneshot::Sender<()>),
+    Move {
+        to: Box<VmConfig>,
+        answer: oneshot::Sender<io::Result<()>>,
+    },
     Share {
         folder: PathBuf,
         read_only: bool,
@@ -210,13 +216,14 @@ impl Owner {
     }
 
     async fn command(&mut self, command: Command) {
-        let ask = match &command {
+        let ask = match command {
             Command::Start(_) => Ask::Start,
             Command::Stop(_) | Command::End(_) => Ask::Stop,
             Command::Restart(_) => Ask::Restart,
             Command::Reprobe(_) => return self.reprobe(command),
             // Only `run` can end the task; here it comes from `later`, where it is never put.
             Command::Detach(_) => return,
+            Command::Move { to, answer } => return self.relocate(to, answer),
             Command::Share { .. }
             | Command::Unshare { .. }
             | Command::Shares(_)
@@ -274,6 +281,7 @@ impl Owner {
             Command::Share { .. }
             | Command::Unshare { .. }
             | Command::Shares(_)
+            | Command::Move { .. }
             | Command::PlugCard { .. } => {
                 self.later.push_back(command);
             }
@@ -290,6 +298,7 @@ impl Owner {
             }
             Command::Stop(answer) | Command::End(answer) => drop(answer.send(Ok(()))),
             Command::Reprobe(done) | Command::Detach(done) => drop(done.send(())),
+            Command::Move { to, answer } => self.relocate(to, answer),
             Command::Share { .. }
             | Command::Unshare { .. }
             | Command::Shares(_)
@@ -307,6 +316,7 @@ impl Owner {
                 drop(answer.send(Err(StopError::Owned { lock })));
             }
             Command::Reprobe(done) | Command::Detach(done) => drop(done.send(())),
+            Command::Move { to, answer } => self.relocate(to, answer),
             Command::Share { .. }
             | Command::Unshare { .. }
             | Command::Shares(_)

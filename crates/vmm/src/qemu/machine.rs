@@ -247,6 +247,10 @@ impl Machine for QemuMachine {
         &self.record
     }
 
+    fn moved(&mut self, record: Record) {
+        self.record = record;
+    }
+
     fn started(&self) -> Option<Instant> {
         self.started
     }

@@ -19,8 +19,8 @@ mod sockets;
 mod sys;
 mod virtiofsd;
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use transport::{Kind, Transport};
@@ -38,7 +38,7 @@ pub(crate) use virtiofsd::daemon_path as virtiofsd_path;
 /// The QEMU on this host.
 #[derive(Debug)]
 pub struct Qemu {
-    run_dir: PathBuf,
+    run_dir: Arc<RwLock<PathBuf>>,
     libexec: PathBuf,
     probe: Probe,
     /// A serial port takes one host at a time, so there is one for all machines that follow each other.
@@ -50,7 +50,7 @@ impl Qemu {
     #[must_use]
     pub fn new(config: &VmConfig) -> Self {
         Self {
-            run_dir: config.run_dir.clone(),
+            run_dir: Arc::new(RwLock::new(config.run_dir.clone())),
             libexec: config.libexec.clone(),
             probe: Probe::new(config.qemu.clone(), config.known_dir.join("qemu.json")),
             serial: Mutex::new(None),
@@ -76,15 +76,20 @@ impl Hypervisor for Qemu {
         probe::transports(&self.libexec)
     }
 
+    fn moved(&self, run_dir: &Path) {
+        run_dir.clone_into(&mut self.run_dir.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
     fn transport(&self, kind: Kind) -> Result<Arc<dyn Transport>, SpawnError> {
-        let sockets = Sockets::of(&self.run_dir);
+        let run_dir = Arc::clone(&self.run_dir);
+        let sockets = move || Sockets::of(&run_dir.read().unwrap_or_else(PoisonError::into_inner));
         Ok(match kind {
-            Kind::Vsock => Arc::new(transport::vsock::Host { cid: sockets.cid() }),
-            Kind::VhostUser => Arc::new(transport::vhost_user::Host::new(sockets.vsock())),
+            Kind::Vsock => Arc::new(transport::vsock::Host { cid: sockets().cid() }),
+            Kind::VhostUser => Arc::new(transport::vhost_user::Host::new(sockets().vsock())),
             Kind::Serial => {
                 let mut serial = self.serial.lock().unwrap_or_else(PoisonError::into_inner);
-                let host =
-                    serial.get_or_insert_with(|| Arc::new(transport::serial::Host::new(sockets.mux())));
+                let host = serial
+                    .get_or_insert_with(|| Arc::new(transport::serial::Host::new(move || sockets().mux())));
                 Arc::clone(host) as Arc<dyn Transport>
             }
             Kind::Memory => return Err(SpawnError::Transport(kind)),

@@ -253,6 +253,7 @@ impl Hypervisor for Hyper {
         Ok(Capabilities { program: "/fake".into(), version: "10.0.0".into(), sandbox: Err("fake".into()) })
     }
     fn forget(&self) {}
+    fn moved(&self, _: &std::path::Path) {}
     fn accelerators(&self) -> Vec<(Accelerator, Result<(), String>)> {
         vec![(Accelerator::Kvm, Ok(())), (Accelerator::Tcg, Ok(()))]
     }
@@ -322,6 +323,9 @@ impl Hypervisor for Hyper {
 impl Machine for FakeMachine {
     fn record(&self) -> &Record {
         &self.record
+    }
+    fn moved(&mut self, record: Record) {
+        self.record = record;
     }
     fn started(&self) -> Option<Instant> {
         None
