@@ -105,7 +105,8 @@ impl Check<'_> {
             return Ok(());
         }
         let compared = self.again(layer, false)?;
-        let mendable = compared.is_ok();
+        // Whose bytes these are is not known, and mending one would spoil the other.
+        let mendable = compared.is_ok() && !works.disk.is_disputed(&layer.extents);
         let detail = match compared {
             Ok(None) => return Ok(()),
             Ok(Some(at)) => format!("its image is not that of its blob, from byte {at} on{names}"),

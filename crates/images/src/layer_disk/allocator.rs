@@ -2,6 +2,9 @@
 //!
 //! Invariants: free ranges never overlap, never touch (they merge), and with the used ones they are
 //! the whole disk. Everything is a multiple of [`BLOCK_BYTES`].
+//!
+//! Records that contradict each other lose nothing: what several claim belongs to all of them and is never free again
+//! (the next opening sees whether it still has an owner); what lies outside the disk is nobody's.
 
 use std::collections::BTreeMap;
 
@@ -27,18 +30,50 @@ pub(super) struct Allocator {
     /// Offset to length.
     free: BTreeMap<u64, u64>,
     free_bytes: u64,
+    /// Stretches that more than one of the recorded extents claims.
+    disputed: Vec<Extent>,
+    /// Recorded extents that no disk could hold.
+    impossible: Vec<Extent>,
 }
 
 impl Allocator {
     /// A disk of `size` bytes in which `used` are taken.
-    pub(super) fn new(size: u64, used: &[Extent]) -> Result<Self, ExtentError> {
-        let mut allocator = Self { size, free: BTreeMap::from([(0, size)]), free_bytes: size };
-        for extent in used {
-            allocator.check_bounds(*extent)?;
-            let (start, length) = allocator.range_around(*extent).ok_or(ExtentError::Overlap(*extent))?;
-            allocator.take(start, length, *extent);
+    pub(super) fn new(size: u64, used: &[Extent]) -> Self {
+        let free = BTreeMap::from([(0, size)]);
+        let mut allocator =
+            Self { size, free, free_bytes: size, disputed: Vec::new(), impossible: Vec::new() };
+        for &extent in used {
+            match allocator.check_bounds(extent) {
+                Err(_) => allocator.impossible.push(extent),
+                Ok(()) if !allocator.hold(extent) => allocator.claim(extent),
+                Ok(()) => {}
+            }
         }
-        Ok(allocator)
+        allocator
+    }
+
+    /// Takes what is free of it; the rest is disputed from now on.
+    fn claim(&mut self, extent: Extent) {
+        let ranges = self.free.range(..extent.end_bytes()).map(|(&start, &length)| (start, start + length));
+        let free: Vec<_> = ranges.skip_while(|(_, end)| *end <= extent.offset_bytes).collect();
+        let mut at = extent.offset_bytes;
+        for (start, end) in free {
+            let (from, to) = (start.max(extent.offset_bytes), end.min(extent.end_bytes()));
+            self.disputed.extend(between(at, from));
+            self.take(start, end - start, Extent { offset_bytes: from, length_bytes: to - from });
+            at = to;
+        }
+        self.disputed.extend(between(at, extent.end_bytes()));
+    }
+
+    /// What of these may be given back: without what others claim too.
+    pub(super) fn undisputed(&self, extents: &[Extent]) -> Vec<Extent> {
+        let mut left: Vec<Extent> =
+            extents.iter().copied().filter(|extent| !self.impossible.contains(extent)).collect();
+        for dispute in &self.disputed {
+            left = left.into_iter().flat_map(|extent| without(extent, *dispute)).collect();
+        }
+        left
     }
 
     /// Up to `wanted` bytes: the range that begins at `after` when that is free, else the first that
@@ -60,6 +95,11 @@ impl Allocator {
         let Some((start, length)) = self.range_around(extent) else { return false };
         self.take(start, length, extent);
         true
+    }
+
+    /// Whether others claim something of these too.
+    pub(super) fn is_disputed(&self, extents: &[Extent]) -> bool {
+        self.disputed.iter().any(|dispute| extents.iter().any(|extent| extent.within(dispute).is_some()))
     }
 
     /// Whether `extents` are in use and apart from each other.
@@ -132,4 +172,15 @@ impl Allocator {
         }
         self.free_bytes -= extent.length_bytes;
     }
+}
+
+fn between(start: u64, end: u64) -> Option<Extent> {
+    (start < end).then(|| Extent { offset_bytes: start, length_bytes: end - start })
+}
+
+/// What is left of an extent before and behind `other`.
+fn without(extent: Extent, other: Extent) -> impl Iterator<Item = Extent> {
+    let before = between(extent.offset_bytes, extent.end_bytes().min(other.offset_bytes));
+    let behind = between(extent.offset_bytes.max(other.end_bytes()), extent.end_bytes());
+    before.into_iter().chain(behind)
 }

@@ -72,14 +72,6 @@ pub enum OpenError {
         /// Why.
         source: io::Error,
     },
-    /// The recorded extents contradict each other.
-    #[error("layer disk {}: {source}", path.display())]
-    Extents {
-        /// The file.
-        path: PathBuf,
-        /// Which, and how.
-        source: ExtentError,
-    },
 }
 
 /// Why a layer could not be written.
@@ -152,7 +144,8 @@ struct Shared {
 
 impl LayerDisk {
     /// Opens or makes the file. `existing` are the extents of all layers that are recorded, those
-    /// waiting for the guest's release included; everything else becomes a hole.
+    /// waiting for the guest's release included; everything else becomes a hole. They may contradict each other, so that
+    /// what is whole can be used and the rest be reported: nothing that one of them claims is lost.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -162,8 +155,7 @@ impl LayerDisk {
 
     fn open_sized(path: &Path, existing: &[Extent], size_bytes: u64) -> Result<Self, OpenError> {
         let io_error = |source| OpenError::Io { path: path.to_owned(), source };
-        let allocator = Allocator::new(size_bytes, existing)
-            .map_err(|source| OpenError::Extents { path: path.to_owned(), source })?;
+        let allocator = Allocator::new(size_bytes, existing);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let file = file.map_err(io_error)?;
         sys::make_sparse(&file).map_err(io_error)?;
@@ -191,18 +183,25 @@ impl LayerDisk {
         LayerWriter::new(self.clone())
     }
 
-    /// Gives extents back and turns them into holes. Call it only when no guest maps them any more.
+    /// Gives extents back and turns them into holes, but for what other records claim too. Call it only when no guest
+    /// maps them any more.
     ///
     /// # Errors
     /// [`FreeError::Extents`] (nothing happened) or [`FreeError::Punch`] (all are free, some still
     /// take space).
     pub fn free(&self, extents: &[Extent]) -> Result<(), FreeError> {
         let path = || self.shared.path.clone();
+        let extents = &self.lock().undisputed(extents);
         // Punched before they can be given out again: a hole must never hit a new layer's bytes.
         self.lock().check_used(extents).map_err(|source| FreeError::Extents { path: path(), source })?;
         let punched = self.punch(extents);
         self.lock().free(extents).map_err(|source| FreeError::Extents { path: path(), source })?;
         punched
+    }
+
+    /// Whether other records claim some of these bytes too.
+    pub(crate) fn is_disputed(&self, extents: &[Extent]) -> bool {
+        self.lock().is_disputed(extents)
     }
 
     /// Makes everything written so far survive a power failure. Call it before a layer is recorded.

@@ -146,18 +146,31 @@ fn foreign_and_twice_freed_extents_are_refused() {
 }
 
 #[test]
-fn contradictory_records_are_refused() {
+fn contradictory_records_lose_nothing() {
     let scratch = Scratch::new();
     let extent = |offset_bytes, length_bytes| Extent { offset_bytes, length_bytes };
-    for existing in [
-        vec![extent(0, 8192), extent(4096, 8192)],
-        vec![extent(1, 4096)],
-        vec![extent(SIZE, 4096)],
-        vec![extent(u64::MAX - 4095, 4096)],
-    ] {
-        let opened = LayerDisk::open_sized(&scratch.path(), &existing, SIZE);
-        assert!(matches!(opened, Err(OpenError::Extents { .. })), "{existing:?}");
-    }
+    let one = write(&scratch.open(&[]), 1, 32 << 10);
+    assert_eq!(one, [extent(0, 32 << 10)]);
+    let other = [extent(16 << 10, 8 << 10), extent(28 << 10, 12 << 10)];
+    let impossible = [extent(1, 4096), extent(SIZE, 4096), extent(u64::MAX - 4095, 4096), extent(4096, 0)];
+    let existing: Vec<_> = one.iter().chain(&other).chain(&impossible).copied().collect();
+
+    let disk = scratch.open(&existing);
+    assert_eq!(read(&disk, &one), vec![1; 32 << 10], "no hole was made");
+    assert_eq!(disk.used_bytes(), 40 << 10);
+    assert!(disk.is_disputed(&one) && disk.is_disputed(&other));
+    let next = write(&disk, 2, 64 << 10);
+    assert!(!disk.is_disputed(&next));
+    assert_eq!(read(&disk, &one), vec![1; 32 << 10], "a new layer takes nobody's place");
+
+    disk.free(&other).unwrap();
+    disk.free(&impossible).unwrap();
+    assert_eq!(disk.used_bytes(), (32 + 64) << 10, "what the other claims too stays");
+    assert_eq!(read(&disk, &one), vec![1; 32 << 10]);
+    disk.free(&one).unwrap();
+    assert_eq!(disk.used_bytes(), (12 + 64) << 10, "until the next opening");
+    drop(disk);
+    assert_eq!(scratch.open(&next).used_bytes(), 64 << 10);
 }
 
 #[test]
@@ -192,7 +205,7 @@ proptest! {
         any::<prop::sample::Index>().prop_map(Step::Free),
     ], 1..200)) {
         const BLOCKS: u64 = 256;
-        let mut allocator = Allocator::new(BLOCKS * BLOCK_BYTES, &[]).unwrap();
+        let mut allocator = Allocator::new(BLOCKS * BLOCK_BYTES, &[]);
         let mut used: BTreeMap<u64, Extent> = BTreeMap::new();
         let mut last = None;
         for step in steps {
@@ -223,7 +236,7 @@ proptest! {
                 Step::Free(_) => {}
             }
             prop_assert_eq!(allocator.used_bytes(), used.values().map(|e| e.length_bytes).sum::<u64>());
-            let reopened = Allocator::new(BLOCKS * BLOCK_BYTES, &used.values().copied().collect::<Vec<_>>()).unwrap();
+            let reopened = Allocator::new(BLOCKS * BLOCK_BYTES, &used.values().copied().collect::<Vec<_>>());
             prop_assert_eq!(
                 allocator.free_extents().collect::<Vec<_>>(),
                 reopened.free_extents().collect::<Vec<_>>()
