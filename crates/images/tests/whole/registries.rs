@@ -370,3 +370,38 @@ async fn the_settings_proxy_counts_at_once_and_not_for_loopback() {
     assert!(home.pull("near.invalid/x").await.is_err());
     assert!(!asked.lock().unwrap().contains_key("near.invalid"));
 }
+
+/// Tags of `many` in three pages, the last of which leads elsewhere; of `round`, in a page that leads to itself.
+async fn paging() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let router = Router::new().fallback(|request: Request| async move {
+        let uri = request.uri();
+        let last = uri.query().and_then(|query| query.split('&').find_map(|part| part.strip_prefix("last=")));
+        let (tags, link) = match (uri.path(), last) {
+            ("/v2/many/tags/list", None) => {
+                (r#"["a","b"]"#, r#"</v2/many/tags/list?n=2&last=b>; rel="next""#)
+            }
+            ("/v2/many/tags/list", Some("b")) => (r#"["c","d"]"#, r#"<list?n=2&last=d>; rel="next""#),
+            ("/v2/many/tags/list", Some("d")) => (r#"["e"]"#, r#"<http://far.invalid/v2/x>; rel="next""#),
+            _ => (r#"["a"]"#, r#"<list>; rel="next""#),
+        };
+        let body = format!(r#"{{"name":"many","tags":{tags}}}"#);
+        Response::builder().header(header::LINK, link).body(Body::from(body)).unwrap()
+    });
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    host
+}
+
+#[tokio::test]
+async fn tags_come_page_by_page_from_their_own_host_and_not_for_ever() {
+    let host = paging().await;
+    let home = Home::new().await;
+    let tags = async |name: &str| {
+        let reference = format!("{host}/{name}").parse().unwrap();
+        home.store.remote_tags(&reference, &Credentials::Anonymous).await
+    };
+    let many: Vec<_> = tags("many").await.unwrap().iter().map(|one| one.tag().unwrap().to_owned()).collect();
+    assert_eq!(many, ["a", "b", "c", "d", "e"]);
+    assert!(tags("round").await.unwrap_err().to_string().contains("it has no end"));
+}
