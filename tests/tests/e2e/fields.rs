@@ -24,11 +24,16 @@ async fn namespaces_devices_and_security() {
     // An init of ours, which hands exit codes and signals on.
     let (code, shown) = run(&host, "--init", "ps; exit 5").await;
     assert!(code == 5 && shown.contains("1 root     /sbin/docker-init -- sh -c"), "{shown}");
-    let script = "trap 'echo got it; exit 3' TERM; while true; do sleep 0.05; done";
+    let script = "trap 'echo got it; exit 3' TERM; echo ready; while true; do sleep 0.05; done";
     host.docker_args(["run", "-d", "--init", "--name", "init", HELLO, "sh", "-c", script]).ok().await;
+    // Before it has set its trap, the signal ends it.
+    eventually("it is ready", Duration::from_secs(10), || async {
+        (host.docker("logs init").ok().await == "ready").then_some(())
+    })
+    .await;
     host.docker("stop -t 20 init").within(Duration::from_secs(15)).ok().await;
     assert_eq!(host.docker("inspect -f {{.State.ExitCode}} init").ok().await, "3");
-    assert_eq!(host.docker("logs init").ok().await, "got it");
+    assert_eq!(host.docker("logs init").ok().await, "ready\ngot it");
 
     // Devices: nothing but what is asked for, whatever nodes a container makes.
     let (_, shown) =

@@ -138,6 +138,11 @@ impl Task {
                 self.unpublish().await;
                 Err(Trouble::NoVm(message))
             }
+            // A guest on its way down ends what is being started: that says nothing of the container.
+            Err(CallError::Refused(_, message)) if self.has_left(agent) => {
+                self.unpublish().await;
+                Err(Trouble::NoVm(message))
+            }
             Err(CallError::Refused(code, message)) => {
                 let program = self.record.command.first().cloned().unwrap_or_default();
                 let failure = start_failure(code, message, &program, START_PREFIX);
@@ -150,6 +155,11 @@ impl Task {
                 Err(Trouble::Failed(error))
             }
         }
+    }
+
+    /// Whether that boot of the VM has ended or is ending.
+    fn has_left(&self, agent: &vmm::Agent) -> bool {
+        self.machine().agent().is_none_or(|present| present.boot_id() != agent.boot_id())
     }
 
     pub(super) async fn unpublish(&mut self) {
@@ -194,7 +204,10 @@ impl Task {
                 tracing::warn!(%error, "the restart policy's start failed");
                 // Failed before the agent was asked: nothing would ever end its "restarting".
                 if matches!(self.record.state, State::Restarting(_)) {
-                    self.start_failed(128, error.to_string()).await;
+                    match self.has_left(&agent) {
+                        true => self.wait_for_vm(exit, &error.to_string()).await,
+                        false => self.start_failed(128, error.to_string()).await,
+                    }
                 }
             }
         }
