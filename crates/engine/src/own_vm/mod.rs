@@ -202,14 +202,13 @@ impl OwnVms {
             [&own_vms.config.run_dir, &own_vms.config.disks_dir].into_iter().flat_map(|dir| names(dir));
         let left = left.filter(|name| !known.iter().any(|id| id.short() == name));
         for name in left.collect::<std::collections::HashSet<_>>() {
-            let (run_dir, disk) =
+            let (run_dir, data_disk) =
                 (own_vms.config.run_dir.join(&name), own_vms.config.disks_dir.join(format!("{name}.raw")));
             tracing::warn!(name, "a VM of a container that is no more is removed");
             let like = own_vms.config.like.clone();
             shared.spawn(async move {
                 let log_dir = run_dir.join("log");
-                let config = VmConfig { run_dir: run_dir.clone(), data_disk: disk.clone(), log_dir, ..like };
-                remove(&Vm::new(config), &run_dir, &disk).await;
+                remove(&Vm::new(VmConfig { run_dir, data_disk, log_dir, ..like })).await;
             });
         }
     }
@@ -223,12 +222,13 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 /// Ends it, whatever it does, and removes all that it has.
-async fn remove(vm: &Vm, run_dir: &Path, disk: &Path) {
+async fn remove(vm: &Vm) {
+    let config = vm.config();
     if let Err(error) = vm.end().await {
         tracing::warn!(%error, "a container's VM is not ended");
     }
     vm.detach().await;
-    for gone in [std::fs::remove_dir_all(run_dir), std::fs::remove_file(disk)] {
+    for gone in [std::fs::remove_dir_all(&config.run_dir), std::fs::remove_file(&config.data_disk)] {
         match gone {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 tracing::warn!(%error, "a container's VM leaves files behind");
@@ -340,7 +340,7 @@ impl Shared {
         // Made anew where it is off, for what it left.
         let Some(own) = self.own_vm(record) else { return };
         self.own_vms.live().remove(&record.id);
-        remove(&own.vm, &self.own_vms.run_dir(&record.id), &self.own_vms.data_disk(&record.id)).await;
+        remove(&own.vm).await;
     }
 }
 

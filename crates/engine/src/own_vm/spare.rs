@@ -43,7 +43,6 @@ pub(super) struct Spare {
 
 struct Ready {
     vm: Vm,
-    config: VmConfig,
     size: Size,
 }
 
@@ -85,8 +84,8 @@ impl Spare {
 
     async fn end(&self) {
         let ready = self.ready().take();
-        if let Some(Ready { vm, config, .. }) = ready {
-            remove(&vm, &config.run_dir, &config.data_disk).await;
+        if let Some(Ready { vm, .. }) = ready {
+            remove(&vm).await;
         }
     }
 }
@@ -122,10 +121,10 @@ impl OwnVms {
             return None;
         }
         let size = size::of(&record.host_config);
-        let Ready { vm, config: before, .. } = self.spare.ready().take_if(|ready| ready.fits(size))?;
+        let Ready { vm, .. } = self.spare.ready().take_if(|ready| ready.fits(size))?;
         if let Err(error) = vm.move_to(config).await {
             tracing::warn!(container_id = record.id.short(), %error, "the spare VM is not taken over");
-            remove(&vm, &before.run_dir, &before.data_disk).await;
+            remove(&vm).await;
             return None;
         }
         Some(vm)
@@ -212,9 +211,8 @@ impl Keeper {
         if !has_room(size.memory_mib) {
             return Ok(None);
         }
-        let config = shared.own_vms.spare_config(size);
         let since = Instant::now();
-        let vm = Vm::new(config.clone());
+        let vm = Vm::new(shared.own_vms.spare_config(size));
         let worn_in = async {
             let agent = vm.ensure_running().await.map_err(|error| error.to_string())?;
             warm::wear_in(&shared, &agent, image).await
@@ -226,9 +224,9 @@ impl Keeper {
                 memory_mib = size.memory_mib,
                 "a spare VM is ready"
             );
-            return Ok(Some(Ready { vm, config, size }));
+            return Ok(Some(Ready { vm, size }));
         }
-        remove(&vm, &config.run_dir, &config.data_disk).await;
+        remove(&vm).await;
         match made {
             Ok(result) => {
                 if let Err(reason) = result {

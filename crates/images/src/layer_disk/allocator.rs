@@ -54,14 +54,12 @@ impl Allocator {
 
     /// Takes what is free of it; the rest is disputed from now on.
     fn claim(&mut self, extent: Extent) {
-        let ranges = self.free.range(..extent.end_bytes()).map(|(&start, &length)| (start, start + length));
-        let free: Vec<_> = ranges.skip_while(|(_, end)| *end <= extent.offset_bytes).collect();
+        let free = self.free_extents().filter_map(|range| Some((range, extent.within(&range)?)));
         let mut at = extent.offset_bytes;
-        for (start, end) in free {
-            let (from, to) = (start.max(extent.offset_bytes), end.min(extent.end_bytes()));
-            self.disputed.extend(between(at, from));
-            self.take(start, end - start, Extent { offset_bytes: from, length_bytes: to - from });
-            at = to;
+        for (range, part) in free.collect::<Vec<_>>() {
+            self.disputed.extend(between(at, part.offset_bytes));
+            self.take(range.offset_bytes, range.length_bytes, part);
+            at = part.end_bytes();
         }
         self.disputed.extend(between(at, extent.end_bytes()));
     }
