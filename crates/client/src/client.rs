@@ -8,8 +8,8 @@ use hyper::Method;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    CallError, Doctor, Endpoint, FilesQuery, Fsck, ImageDiff, ImageFile, ImageFiles, ImageLayers, Report,
-    StartServiceError, VmStatus,
+    Account, CallError, Doctor, Endpoint, FilesQuery, Fsck, ImageDiff, ImageFile, ImageFiles, ImageLayers,
+    Report, StartServiceError, VmStatus,
     browse::percent_encoded,
     http::{self, Lines},
     isolation::Isolation,
@@ -157,6 +157,11 @@ impl Client {
     pub async fn login(&self, server: &str, user: &str, password: &str) -> Result<(), CallError> {
         let body = serde_json::json!({ "username": user, "password": password, "serveraddress": server });
         self.tell("/coracle/login", &body).await
+    }
+
+    /// The accounts at registries that are kept on this machine.
+    pub async fn accounts(&self) -> Result<Vec<Account>, CallError> {
+        self.call(Method::GET, "/coracle/accounts", PROBE).await
     }
 
     /// Forgets the account at a registry.

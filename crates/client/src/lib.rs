@@ -13,6 +13,7 @@
 //! Must not know: any crate of the engine. The types below are this side's own reading of the API; those of isolation and
 //! of the Lab are `coracle-lab`'s, plain data that both sides share.
 
+mod accounts;
 mod browse;
 mod cleanup;
 mod client;
@@ -34,6 +35,7 @@ mod vm;
 mod vm_usage;
 mod volumes;
 
+pub use accounts::Account;
 pub use bollard;
 pub use browse::{
     DeviceNumber, DiffLine, Difference, FileEntry, FileType, FilesQuery, ImageDiff, ImageFile, ImageFiles,

@@ -3,7 +3,7 @@
 use types::Reference;
 
 use crate::registry::{Access, Session};
-use crate::{Credentials, KeychainError, LoginError, RegistrySettings, Store};
+use crate::{Account, Credentials, KeychainError, LoginError, RegistrySettings, Store};
 
 impl Store {
     /// Takes new settings; what runs goes on with those that it began with.
@@ -34,6 +34,14 @@ impl Store {
     /// [`KeychainError`].
     pub async fn remember(&self, server: &str, credentials: &Credentials) -> Result<(), KeychainError> {
         self.registries().remember(server, credentials).await
+    }
+
+    /// The accounts that are kept on this machine for registries, without their secrets.
+    ///
+    /// # Errors
+    /// [`KeychainError`].
+    pub async fn accounts(&self) -> Result<Vec<Account>, KeychainError> {
+        self.registries().accounts().await
     }
 
     /// Forgets what is kept for a registry, and every token that was had with it.

@@ -56,7 +56,7 @@ pub use layer_disk::Extent;
 pub use platform::{Platform, PlatformError};
 pub use progress::{Progress, ProgressDetail};
 pub use push::{Push, PushError, PushProgress, Pushed};
-pub use registry::{Credentials, KeychainError, LoginError};
+pub use registry::{Account, Credentials, KeychainError, LoginError};
 pub use remove::{InUse, Removed, Told};
 pub use search::{Found, Search, SearchError};
 pub use settings::{Mirror, ProxySettings, RegistrySettings};

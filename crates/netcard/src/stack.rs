@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddrV4;
-use std::sync::Weak;
-use std::time::Duration;
+use std::sync::{LazyLock, Weak};
+use std::time::{Duration, SystemTime};
 
 use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
@@ -32,6 +32,18 @@ pub(crate) struct Socketed {
     pub(crate) handle: SocketHandle,
     local: u16,
     target: SocketAddrV4,
+}
+
+/// The clock of TCP's timestamps, in milliseconds modulo 2^32. A guest keeps the ends of a connection that it closed first
+/// for a minute, and ports come around sooner than that: it takes a new connection between the same ends at once if its
+/// timestamp is later (RFC 6191), also than those of a coracled that ran before.
+fn timestamp() -> u32 {
+    static BEGIN: LazyLock<(std::time::Instant, Duration)> = LazyLock::new(|| {
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        (std::time::Instant::now(), unix)
+    });
+    let (since, unix) = *BEGIN;
+    ((unix + since.elapsed()).as_millis() & u128::from(u32::MAX)) as u32
 }
 
 /// TCP's state. One lock holds it all.
@@ -108,6 +120,7 @@ impl Stack {
         let mut socket = Socket::new(buffer(RECEIVE_BYTES), buffer(SEND_BYTES));
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(Some(ACK_DELAY));
+        socket.set_tsval_generator(Some(timestamp));
         let begun = socket.connect(self.interface.context(), route.target, (route.source, local));
         begun.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
         self.wire.devices.insert(*route.target.ip(), route.device);

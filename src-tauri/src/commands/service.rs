@@ -52,3 +52,9 @@ pub(crate) async fn vm_restart(link: State<'_, Link>) -> Answer<Vm> {
 pub(crate) async fn vm_stop(link: State<'_, Link>) -> Answer<Vm> {
     Ok(link.client().await?.vm_stop().await?.into())
 }
+
+/// Forgets which accelerators did not work: the VM's next start tries them again.
+#[tauri::command]
+pub(crate) async fn vm_reprobe(link: State<'_, Link>) -> Answer<Vm> {
+    Ok(link.client().await?.vm_reprobe().await?.into())
+}

@@ -4,7 +4,10 @@ use serde_json::{Map, Value};
 use tauri::State;
 
 use super::{Answer, as_told};
-use crate::{link::Link, model::Settings};
+use crate::{
+    link::Link,
+    model::{Account, Settings},
+};
 
 #[tauri::command]
 pub(crate) async fn settings(link: State<'_, Link>) -> Answer<Settings> {
@@ -31,4 +34,10 @@ pub(crate) async fn registry_login(
 #[tauri::command]
 pub(crate) async fn registry_logout(link: State<'_, Link>, server: String) -> Answer<()> {
     Ok(link.client().await?.logout(&server).await?)
+}
+
+/// Accounts that coracled finds, without their secrets.
+#[tauri::command]
+pub(crate) async fn registry_accounts(link: State<'_, Link>) -> Answer<Vec<Account>> {
+    as_told(&link.client().await?.accounts().await?)
 }

@@ -21,6 +21,15 @@ pub(crate) struct Settings {
     pub(crate) service_restart_needed: bool,
 }
 
+/// An account at a registry that is kept on this computer.
+#[derive(Clone, Debug, Deserialize, Serialize, TS)]
+pub(crate) struct Account {
+    pub(crate) server: String,
+    pub(crate) user: Option<String>,
+    /// The credential helper that keeps it; none when it stands in docker's config.json.
+    pub(crate) helper: Option<String>,
+}
+
 /// What counts, defaults filled in.
 #[derive(Clone, Debug, Deserialize, Serialize, TS)]
 pub(crate) struct SettingValues {
@@ -143,6 +152,7 @@ pub(crate) struct Update {
 }
 
 declared!(
+    Account,
     Settings,
     SettingValues,
     Mirror,

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-/// TCP port 7 answers how many bytes it was sent until the end; port 8 sends without end; UDP port 53 echoes.
+/// TCP port 7 answers how many bytes it was sent until the end; port 8 sends without end; port 9 ends each connection by itself; UDP port 53 echoes.
 const SERVER: &str = r#"
 $SIG{CHLD} = 'IGNORE';
 sub at { pack('S n a4 x8', 2, shift, "\0\0\0\0") }
@@ -15,6 +15,8 @@ socket(U, 2, 2, 17); bind(U, at(53)) or die;
 if (!fork) { while (my $from = recv(U, my $text, 65535, 0)) { send(U, $text, 0, $from) } exit }
 socket(E, 2, 1, 6); setsockopt(E, 1, 2, 1); bind(E, at(8)) or die; listen(E, 64);
 if (!fork) { while (accept(C, E)) { if (!fork) { 1 while print C 'x' x 65536; exit } close C } exit }
+socket(B, 2, 1, 6); setsockopt(B, 1, 2, 1); bind(B, at(9)) or die; listen(B, 64);
+if (!fork) { while (accept(C, B)) { syswrite(C, '.'); close C } exit }
 socket(T, 2, 1, 6); setsockopt(T, 1, 2, 1); bind(T, at(7)) or die; listen(T, 4096);
 $| = 1; print "listening\n";
 while (accept(C, T)) {
@@ -79,7 +81,7 @@ async fn ports_are_published_in_all_forms() {
     let image = image(&host, &registry).await;
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
 
-    let run = format!("run -d --name all -p {free}:7 -p 127.0.0.2::7 -p 0:8 -p 53/udp {image}");
+    let run = format!("run -d --name all -p {free}:7 -p 127.0.0.2::7 -p 0:8 -p 0:9 -p 53/udp {image}");
     host.docker(&run).ok().await;
     listens(&host, "all").await;
     let shown = host.docker("port all").ok().await;
@@ -129,6 +131,24 @@ async fn ports_are_published_in_all_forms() {
         assert_eq!(answer, "10");
     }
     drop((clients, silent));
+
+    // So many that ports between coracled and the container come around, while the guest still has the last ones in mind.
+    let brief = port(&host, "all", "9/tcp").await;
+    let ask = || async {
+        let mut answer = String::new();
+        TcpStream::connect(&brief).await?.read_to_string(&mut answer).await?;
+        std::io::Result::Ok(answer)
+    };
+    for _ in 0..600 {
+        let answers = futures::future::try_join_all((0..8).map(|_| ask())).await.unwrap();
+        assert!(answers.iter().all(|answer| answer == "."), "{answers:?}");
+    }
+    let more = async {
+        for _ in 0..100 {
+            assert_eq!(ask().await.unwrap(), ".");
+        }
+    };
+    tokio::time::timeout(DEADLINE, more).await.expect("a new connection does not wait for an old one's end");
 
     // A coracled that dies takes no port with it for good.
     host.kill_daemon().await;

@@ -1,5 +1,11 @@
 // Generated from src-tauri/src/model by a test of src-tauri/src/model.
 
+export type Account = { server: string, user: string | null,
+/**
+ * The credential helper that keeps it; none when it stands in docker's config.json.
+ */
+helper: string | null, };
+
 export type Cleanup = { stopped_containers: Reclaimable, dangling_images: Reclaimable, unused_images: Reclaimable, anonymous_volumes: Reclaimable, unused_volumes: Reclaimable, unused_networks: Reclaimable, build_cache: Reclaimable, };
 
 export type CleanupKind = "stopped_containers" | "dangling_images" | "unused_images" | "anonymous_volumes" | "unused_volumes" | "unused_networks" | "build_cache";

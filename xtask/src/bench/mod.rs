@@ -63,6 +63,7 @@ enum What {
     ServiceMemory,
     GuestMemory,
     PortRequests,
+    PortConnections,
     PortBytes,
     AgentSize,
     List,
@@ -204,9 +205,10 @@ fn measure(tree: &Tree, host: &Host, options: &Options) -> Result<Vec<Row>> {
         rows.extend(options.wants(What::FolderWrite).then_some(write));
         rows.extend(options.wants(What::FolderFiles).then_some(files));
     }
-    if options.wants(What::PortRequests) || options.wants(What::PortBytes) {
-        let [requests, bytes] = ports::rows(tree, host, rounds)?;
+    if [What::PortRequests, What::PortConnections, What::PortBytes].iter().any(|row| options.wants(*row)) {
+        let [requests, connections, bytes] = ports::rows(tree, host, rounds)?;
         rows.extend(options.wants(What::PortRequests).then_some(requests));
+        rows.extend(options.wants(What::PortConnections).then_some(connections));
         rows.extend(options.wants(What::PortBytes).then_some(bytes));
     }
     if options.wants(What::VmStart) || options.wants(What::VmMemory) {

@@ -41,11 +41,12 @@ http {
 }
 ";
 
-/// Requests and bytes of one way.
+/// Requests, on connections that are kept and on one for each, and bytes of one way.
 #[derive(Default)]
 struct Way {
     port: u16,
     requests: Series,
+    connections: Series,
     bytes: Series,
 }
 
@@ -55,14 +56,15 @@ impl Way {
     }
 
     fn measure(&mut self) -> Result<()> {
-        self.requests.add(requests(self.port)?);
+        self.requests.add(requests(self.port, &[])?);
+        self.connections.add(requests(self.port, &["-H", "Connection: close"])?);
         self.bytes.add(bytes(self.port)?);
         Ok(())
     }
 }
 
-/// Measures both.
-pub(super) fn rows(tree: &Tree, host: &Host, rounds: usize) -> Result<[Row; 2]> {
+/// Measures all.
+pub(super) fn rows(tree: &Tree, host: &Host, rounds: usize) -> Result<[Row; 3]> {
     let image = step("Making an image with nginx in it", || image(tree, host))?;
     let start = |options: &[&str]| host.said(&[&["run", "--detach"], options, &[&image]].concat());
     let containers = [start(&["--publish", "127.0.0.1::80"])?, start(&["--network", "host"])?];
@@ -100,6 +102,14 @@ pub(super) fn rows(tree: &Tree, host: &Host, rounds: usize) -> Result<[Row; 2]> 
             notes: note(&ours.requests, &bridged.requests, Unit::Rate),
             ours: ours.requests,
             bar: Bar::AtLeast { reference: plain.requests, least: LEAST },
+        },
+        Row {
+            id: "port-connections",
+            what: "the same, a connection for each".to_owned(),
+            unit: Unit::Rate,
+            notes: note(&ours.connections, &bridged.connections, Unit::Rate),
+            ours: ours.connections,
+            bar: Bar::AtLeast { reference: plain.connections, least: LEAST },
         },
         Row {
             id: "port-bytes",
@@ -166,10 +176,12 @@ fn pass_on(host: &Host, image: &str, container: &str) -> Result<()> {
     host.said(&["run", "--rm", "--privileged", "--network", "host", image, "nft", &rules]).map(drop)
 }
 
-/// Requests each second, on connections that are kept.
-fn requests(port: u16) -> Result<f64> {
+/// Requests each second, on connections that are kept but for what `options` say.
+fn requests(port: u16, options: &[&str]) -> Result<f64> {
     let page = format!("http://127.0.0.1:{port}/page");
-    let said = process::text(Command::new("wrk").args(["-c", "8", "-t", "1", "-d", SECONDS, &page]))?;
+    let said = process::text(
+        Command::new("wrk").args(["-c", "8", "-t", "1", "-d", SECONDS]).args(options).arg(&page),
+    )?;
     let rate = said.lines().find_map(|line| line.strip_prefix("Requests/sec:")?.trim().parse().ok());
     rate.filter(|rate| *rate > 0.0 && !said.contains("Non-2xx")).with_context(|| format!("wrk: {said}"))
 }

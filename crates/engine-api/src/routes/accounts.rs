@@ -1,12 +1,12 @@
-//! Accounts at registries: `POST /auth` is `docker login`'s question, `/coracle/login` and `/coracle/logout`
-//! keep and forget besides, for clients that have no store of their own.
+//! Accounts at registries: `POST /auth` is `docker login`'s question, `/coracle/login`, `/coracle/logout`
+//! and `/coracle/accounts` keep, forget and list besides, for clients that have no store of their own.
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::{HeaderMap, StatusCode};
-use images::{Credentials, LoginError};
+use images::{Account, Credentials, LoginError};
 use serde_json::{Value, json};
 
 use crate::body;
@@ -19,6 +19,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/auth", post(auth))
         .route("/coracle/login", post(login))
         .route("/coracle/logout", post(logout))
+        .route("/coracle/accounts", get(accounts))
 }
 
 async fn auth(State(api): State<Api>, headers: HeaderMap, body: Body) -> Answer<Json<Value>> {
@@ -42,6 +43,13 @@ async fn logout(State(api): State<Api>, headers: HeaderMap, body: Body) -> Answe
     let sent: AuthConfig = body::json(&headers, body).await?;
     api.engine.images().forget(sent.server()).await.map_err(not_kept)?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What is kept, without its secrets.
+async fn accounts(State(api): State<Api>) -> Answer<Json<Value>> {
+    let kept = api.engine.images().accounts().await.map_err(not_kept)?;
+    let told = |it: &Account| json!({ "server": it.server, "user": it.user, "helper": it.helper });
+    Ok(Json(kept.iter().map(told).collect()))
 }
 
 fn parts(sent: AuthConfig) -> (String, Credentials) {

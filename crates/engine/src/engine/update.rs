@@ -19,12 +19,13 @@ impl Engine {
     ) -> Result<ContainerUpdateResponse, Error> {
         let handle = self.find(name)?;
         update::check(&request, self.cpus().await)?;
-        let warnings = update::warnings(&request);
-        let name = name.to_owned();
+        let mut warnings = update::warnings(&request);
+        let (name, asked) = (name.to_owned(), handle.clone());
         self.to_the_end(async move {
-            ask(&handle, &name, |reply| Command::Update(Box::new(request), reply)).await
+            ask(&asked, &name, |reply| Command::Update(Box::new(request), reply)).await
         })
         .await?;
+        warnings.extend(self.shared.own_vms.outgrown(&handle.now().record));
         Ok(ContainerUpdateResponse { warnings: Some(warnings) })
     }
 

@@ -35,6 +35,7 @@ use crate::record::Record;
 use crate::session;
 use crate::shares::{Roots, Shares};
 use crate::task::Shared;
+use size::Size;
 
 /// How long a VM goes on that nothing runs in and nobody asks for anything.
 const LINGER: Duration = Duration::from_secs(20);
@@ -127,13 +128,29 @@ impl OwnVms {
         self.live().get(id).and_then(|own| own.vm.agent())
     }
 
-    /// Memory in MiB and processors of the VM around a container, its own or the main one.
+    /// Memory in MiB and processors of the VM around a container, its own or the main one: as it runs, or as it would.
     pub(crate) fn size_around(&self, record: &Record) -> (u64, u32) {
-        if record.has_own_vm() {
-            let size = size::of(&record.host_config);
-            return (size.memory_mib, size.cpus);
+        if !record.has_own_vm() {
+            return self.size_of_main();
         }
-        (self.config.like.memory_mib, self.config.like.cpus)
+        self.live_size(record).unwrap_or_else(|| size::of(&record.host_config)).into()
+    }
+
+    fn live_size(&self, record: &Record) -> Option<Size> {
+        let live = self.live();
+        let config = live.get(&record.id)?.vm.config();
+        Some(Size { memory_mib: config.memory_mib, cpus: config.cpus })
+    }
+
+    /// What to tell of limits that ask for a larger VM than the one that runs.
+    pub(crate) fn outgrown(&self, record: &Record) -> Option<String> {
+        let (has, wants) = (self.live_size(record)?, size::of(&record.host_config));
+        (wants.memory_mib > has.memory_mib || wants.cpus > has.cpus).then(|| {
+            format!(
+                "The container's own VM keeps its {} MiB and {} CPUs until the container is started again; it has {} MiB and {} CPUs then.",
+                has.memory_mib, has.cpus, wants.memory_mib, wants.cpus
+            )
+        })
     }
 
     /// Those of the main VM.
@@ -178,7 +195,7 @@ impl OwnVms {
     }
 
     /// Of the VM that has this name in our folders.
-    fn config_of(&self, name: &str, size: size::Size) -> VmConfig {
+    fn config_of(&self, name: &str, size: Size) -> VmConfig {
         let run_dir = self.config.run_dir.join(name);
         VmConfig {
             log_dir: run_dir.join("log"),

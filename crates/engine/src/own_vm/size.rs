@@ -16,6 +16,12 @@ pub(super) struct Size {
     pub(super) cpus: u32,
 }
 
+impl From<Size> for (u64, u32) {
+    fn from(size: Size) -> Self {
+        (size.memory_mib, size.cpus)
+    }
+}
+
 /// The container's limits, rounded up, and what the guest itself needs; one processor unless more are asked for.
 pub(super) fn of(host: &HostConfig) -> Size {
     let limit_mib = host.memory.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0).div_ceil(1 << 20);

@@ -81,11 +81,16 @@ fn extents(snapshot: &Snapshot) -> Vec<Finding> {
         }
     }
     all.sort_unstable_by_key(|(extent, _)| extent.offset_bytes);
-    for pair in all.windows(2) {
-        let [(before, owner), (after, other)] = pair else { continue };
-        if before.end_bytes() > after.offset_bytes {
-            let detail = format!("it overlaps {other} at {}", after.offset_bytes);
+    // One extent may cover several that follow: each is held against the one that reaches furthest.
+    let mut all = all.into_iter();
+    let Some((mut furthest, mut owner)) = all.next() else { return findings };
+    for (extent, other) in all {
+        if furthest.end_bytes() > extent.offset_bytes {
+            let detail = format!("it overlaps {other} at {}", extent.offset_bytes);
             findings.push(Finding::new(Kind::Extents, owner, detail, remedy));
+        }
+        if extent.end_bytes() > furthest.end_bytes() {
+            (furthest, owner) = (extent, other);
         }
     }
     findings

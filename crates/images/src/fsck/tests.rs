@@ -120,3 +120,15 @@ fn extents_lie_apart_and_inside() {
         assert_eq!(kinds(&snapshot, false), vec![Kind::Extents; wrong], "{snapshot:?}");
     }
 }
+
+#[test]
+fn each_extent_that_another_covers_is_told() {
+    let mut snapshot = Snapshot::default();
+    let long = with_layer(&mut snapshot, b"long", LayerState::Used, &[extent(0, 16 << 10)]);
+    let first = with_layer(&mut snapshot, b"first", LayerState::Used, &[extent(4 << 10, 4096)]);
+    let second = with_layer(&mut snapshot, b"second", LayerState::Used, &[extent(12 << 10, 4096)]);
+    let apart = with_layer(&mut snapshot, b"apart", LayerState::Used, &[extent(16 << 10, 4096)]);
+    with_image(&mut snapshot, &[long, first, second, apart]);
+    let told: Vec<_> = check(&snapshot, |_| false).into_iter().map(|(found, _)| found.detail).collect();
+    assert_eq!(told, [format!("it overlaps {first} at 4096"), format!("it overlaps {second} at 12288")]);
+}

@@ -32,7 +32,7 @@ mod trust;
 
 pub(crate) use answer::{Said, limited, said};
 pub use credentials::Credentials;
-pub use keychain::KeychainError;
+pub use keychain::{Account, KeychainError};
 pub use login::LoginError;
 pub(crate) use manifest::{DescribedPlatform, Descriptor, Document, compression_supported};
 pub(crate) use registries::Registries;
@@ -61,6 +61,11 @@ impl Registries {
         let present = self.present();
         let registry = registry_of(server).unwrap_or_else(|_| server.to_owned());
         keychain::store(present.settings.docker_config.as_deref(), &registry, credentials).await
+    }
+
+    /// The accounts that are kept.
+    pub(crate) async fn accounts(&self) -> Result<Vec<Account>, KeychainError> {
+        keychain::list(self.present().settings.docker_config.as_deref()).await
     }
 
     /// Forgets them, and every token that was had with them.

@@ -20,7 +20,7 @@ use agent_proto::v1::{Network, StraightWay};
 use super::{Networks, endpoint, failed, lock, rules};
 use crate::agent::failure::Failure;
 use crate::netlink::{Batch, Socket, route};
-use crate::sys::bpf;
+use crate::sys::{self, bpf};
 
 /// The host's card is known by it (`netcard::ADDRESS`).
 const CARD: &str = "52:54:00:63:61:72";
@@ -87,6 +87,10 @@ fn card() -> io::Result<u32> {
     let index = route::index(&name)?;
     // It has no address and needs none.
     let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1");
+    // One less for each answer; a card that an agent before this one has brought up has been told already.
+    if let Err(error) = sys::net::without_send_interrupts(&name) {
+        tracing::warn!(%error, "the host's card goes on with interrupts for what it has sent");
+    }
     bpf::attach_to_device(index, &requests())?;
     let mut batch = Batch::default();
     batch.up(index, &name);

@@ -6,6 +6,8 @@ export const serviceStart = (): Promise<void> => invoke("service_start");
 export const vmStart = (): Promise<Vm> => invoke("vm_start");
 export const vmStop = (): Promise<Vm> => invoke("vm_stop");
 export const vmRestart = (): Promise<Vm> => invoke("vm_restart");
+/** Forgets which accelerators did not work: the next start tries them again. */
+export const vmReprobe = (): Promise<Vm> => invoke("vm_reprobe");
 /** What helps and what hinders on this machine. */
 export const doctor = (): Promise<Finding[]> => invoke("doctor");
 export const dockerContext = (): Promise<DockerContext> => invoke("docker_context");

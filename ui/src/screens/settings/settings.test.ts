@@ -1,14 +1,19 @@
 import { cleanup, fireEvent, render, screen } from "@testing-library/svelte";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Settings } from "../../lib/bindings";
+import type { Account, Settings } from "../../lib/bindings";
 
 const ipc = vi.hoisted(() => ({
   settingsChange: vi.fn<(change: object) => Promise<unknown>>(),
   registryLogin: vi.fn<(server: string, user: string, password: string) => Promise<void>>(),
+  registryLogout: vi.fn<(server: string) => Promise<void>>(),
+  registryAccounts: vi.fn<() => Promise<Account[]>>(),
+  vmReprobe: vi.fn<() => Promise<object>>(),
+  vmRestart: vi.fn<() => Promise<object>>(),
 }));
 vi.mock("../../lib/ipc", async (original) => ({ ...(await original<object>()), ...ipc }));
 
 import { notices } from "../../lib/stores/notices.svelte";
+import { session } from "../../lib/stores/session.svelte";
 import { settings } from "../../lib/stores/settings.svelte";
 import Accounts from "./Accounts.svelte";
 import Machine from "./Machine.svelte";
@@ -82,7 +87,48 @@ describe("the network's settings", () => {
   });
 });
 
+describe("accelerators", () => {
+  it("are tried again: at once when the VM runs, at its next start when not", async () => {
+    ipc.vmReprobe.mockResolvedValue({});
+    render(Machine);
+    await fireEvent.click(screen.getByTestId("reprobe"));
+    await vi.waitFor(() => expect(notices.all[0]?.title).toContain("next start"));
+    expect(ipc.vmRestart).not.toHaveBeenCalled();
+    cleanup();
+    session.vm = { state: "running", boot_ms: null, accelerator: "tcg", transport: "vsock" };
+    ipc.vmRestart.mockResolvedValue(session.vm);
+    render(Machine);
+    await fireEvent.click(screen.getByTestId("reprobe"));
+    await vi.waitFor(() => expect(ipc.vmRestart).toHaveBeenCalledTimes(1));
+  });
+});
+
 describe("accounts", () => {
+  beforeEach(() => {
+    ipc.registryAccounts.mockResolvedValue([]);
+  });
+
+  it("are listed with who keeps them, and left one by one", async () => {
+    ipc.registryAccounts.mockResolvedValueOnce([
+      { server: "docker.io", user: "me", helper: null },
+      { server: "gcr.io", user: null, helper: "gcr" },
+    ]);
+    ipc.registryLogout.mockResolvedValue(undefined);
+    render(Accounts);
+    await vi.waitFor(() => expect(screen.getAllByTestId("account").length).toBe(2));
+    const told = screen.getAllByTestId("account").map((row) => row.textContent.replace(/\s+/g, " ").trim());
+    expect(told).toEqual(["docker.io me config.json", "gcr.io gcr"]);
+    await fireEvent.click(screen.getByLabelText("Log out gcr.io"));
+    expect(ipc.registryLogout).toHaveBeenCalledWith("gcr.io");
+    await vi.waitFor(() => expect(screen.getByTestId("no-account").textContent).toBe("Logged in nowhere"));
+  });
+
+  it("say why they are not known", async () => {
+    ipc.registryAccounts.mockRejectedValue({ code: "other", message: "docker-credential-x: locked" });
+    render(Accounts);
+    await vi.waitFor(() => expect(screen.getByTestId("no-account").textContent).toContain("locked"));
+  });
+
   it("hand the password over once and keep it nowhere", async () => {
     ipc.registryLogin.mockRejectedValue({ code: "other", message: "unauthorized: incorrect username or password" });
     render(Accounts);

@@ -57,8 +57,24 @@ impl Config {
             let matching = helpers.iter().find(|(key, _)| same_server(key, server))?;
             matching.1.as_str()
         });
-        let of_all = || self.fields.get("credsStore").and_then(Value::as_str);
-        of_server.or_else(of_all).filter(|name| !name.is_empty())
+        of_server.filter(|name| !name.is_empty()).or_else(|| self.helper_for_all())
+    }
+
+    /// Who keeps what has no keeper of its own.
+    pub(super) fn helper_for_all(&self) -> Option<&str> {
+        self.fields.get("credsStore").and_then(Value::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// Servers with a keeper of their own, and who that is.
+    pub(super) fn helpers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let helpers = self.fields.get("credHelpers").and_then(Value::as_object);
+        helpers.into_iter().flatten().filter_map(|(server, name)| Some((server.as_str(), name.as_str()?)))
+    }
+
+    /// Servers that this file has an entry for, be it that a helper keeps the secret.
+    pub(super) fn servers(&self) -> impl Iterator<Item = &str> {
+        let auths = self.fields.get("auths").and_then(Value::as_object);
+        auths.into_iter().flatten().map(|(server, _)| server.as_str())
     }
 
     /// What this file itself holds for `server`: under its own name, or an old one with the same host.

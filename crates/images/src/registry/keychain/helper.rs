@@ -1,6 +1,7 @@
 //! `docker-credential-NAME`: a program that keeps credentials (docker-credential-helpers, "Development").
 //! It is asked over stdin and stdout; what it says and how long it takes are bounded.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -92,6 +93,12 @@ impl Helper {
             Err(KeychainError::Helper { detail, .. }) if detail.contains(NOT_FOUND) => Ok(()),
             other => other.map(drop),
         }
+    }
+
+    /// Servers and users of everything that it keeps; no secrets.
+    pub(super) async fn list(&self) -> Result<BTreeMap<String, String>, KeychainError> {
+        let answer = self.ask("list", b"").await?;
+        serde_json::from_slice(&answer).map_err(|_| self.failed("its answer is not JSON".into()))
     }
 
     async fn ask(&self, verb: &str, question: &[u8]) -> Result<Vec<u8>, KeychainError> {

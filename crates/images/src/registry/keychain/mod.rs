@@ -11,6 +11,7 @@
 mod config;
 mod helper;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Credentials;
@@ -51,6 +52,17 @@ pub enum KeychainError {
         /// Its own words, or why it was not heard.
         detail: String,
     },
+}
+
+/// An account that is kept; its secret is not told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The registry as it is kept: `docker.io`, `host[:port]`, or an address.
+    pub server: String,
+    /// Whose it is, where that is known without opening a keychain.
+    pub user: Option<String>,
+    /// The credential helper that keeps it; none when it stands in docker's config.json.
+    pub helper: Option<String>,
 }
 
 /// What is kept for a server: the account and its secret.
@@ -111,6 +123,37 @@ pub(crate) async fn find(folder: Option<&Path>, registry: &str) -> Option<Creden
             None
         }
     }
+}
+
+/// The accounts that [`find`] would find, each once.
+pub(crate) async fn list(folder: Option<&Path>) -> Result<Vec<Account>, KeychainError> {
+    let Some(folder) = folder else { return Ok(Vec::new()) };
+    let config = Config::read(folder)?;
+    let mut accounts = BTreeMap::new();
+    let mut add = |server: &str, user: Option<String>, helper: Option<&str>| {
+        let server = if server == HUB_SERVER { "docker.io" } else { server };
+        let user = user.filter(|user| !user.is_empty() && user != Entry::TOKEN);
+        let account = Account { server: server.to_owned(), user, helper: helper.map(str::to_owned) };
+        accounts.entry(account.server.clone()).or_insert(account);
+    };
+    for server in config.servers() {
+        if let Some(entry) = config.entry(server) {
+            add(server, Some(entry.user), None);
+        }
+    }
+    for (server, name) in config.helpers() {
+        add(server, None, Some(name));
+    }
+    let of_all = match config.helper_for_all() {
+        Some(name) => Helper::named(name),
+        None => Helper::of_the_system(),
+    };
+    if let Some(helper) = of_all {
+        for (server, user) in helper.list().await? {
+            add(&server, Some(user), Some(helper.name()));
+        }
+    }
+    Ok(accounts.into_values().collect())
 }
 
 /// Stores credentials for a registry.

@@ -69,3 +69,29 @@ async fn what_is_stored_in_the_file_is_found_and_erased() {
         Err(KeychainError::NoFolder)
     ));
 }
+
+#[tokio::test]
+async fn what_is_kept_is_listed_without_its_secrets() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = r#"{"auths":{"https://index.docker.io/v1/":{"auth":"bWU6c2VjcmV0"},"gcr.io":{},
+        "t:5000":{"identitytoken":"tok"}},"credHelpers":{"gcr.io":"gcr"},"credsStore":"../none"}"#;
+    fs::write(dir.path().join("config.json"), config).unwrap();
+    let account = |server: &str, user: Option<&str>, helper: Option<&str>| Account {
+        server: server.into(),
+        user: user.map(str::to_owned),
+        helper: helper.map(str::to_owned),
+    };
+    let expected = [
+        account("docker.io", Some("me"), None),
+        account("gcr.io", None, Some("gcr")),
+        account("t:5000", None, None),
+    ];
+    assert_eq!(list(Some(dir.path())).await.unwrap(), expected);
+    assert_eq!(list(None).await.unwrap(), []);
+    let helper = helper(dir.path(), r#"[ "$1" = list ] && echo '{"r:5000":"me","s":""}'"#);
+    let told = helper.list().await.unwrap();
+    assert_eq!(
+        told.into_iter().collect::<Vec<_>>(),
+        [("r:5000".into(), "me".into()), ("s".into(), String::new())]
+    );
+}
