@@ -37,6 +37,7 @@ pub struct Opening {
     test: String,
     program: PathBuf,
     screen: (u32, u32),
+    preferences: Option<serde_json::Value>,
 }
 
 impl Opening {
@@ -45,7 +46,7 @@ impl Opening {
     pub fn new(test: &str) -> Self {
         let program = binaries().join("coracle-desktop");
         assert!(program.exists(), "{} is missing; run `cargo xtask test`", program.display());
-        Self { test: test.to_owned(), program, screen: (1280, 800) }
+        Self { test: test.to_owned(), program, screen: (1280, 800), preferences: None }
     }
 
     /// Another program.
@@ -59,6 +60,13 @@ impl Opening {
     #[must_use]
     pub fn screen(mut self, width: u32, height: u32) -> Self {
         self.screen = (width, height);
+        self
+    }
+
+    /// What the app finds as its preferences.
+    #[must_use]
+    pub fn preferences(mut self, preferences: serde_json::Value) -> Self {
+        self.preferences = Some(preferences);
         self
     }
 }
@@ -81,11 +89,16 @@ impl Desktop {
 
     /// Opens it as told.
     pub async fn open_with(home: &Path, opening: Opening) -> Self {
-        let Opening { test, program, screen: (width, height) } = opening;
+        let Opening { test, program, screen: (width, height), preferences } = opening;
         // Whatever the web view keeps, such as the theme, must not come from an earlier test.
         let folder = tempfile::Builder::new().prefix("coracle-desktop-").tempdir().unwrap();
         let screenshots = binaries().join("../screenshots").join(test);
         std::fs::create_dir_all(&screenshots).unwrap();
+        if let Some(preferences) = preferences {
+            let config = folder.path().join("config/dev.coracle.desktop");
+            std::fs::create_dir_all(&config).unwrap();
+            std::fs::write(config.join("preferences.json"), preferences.to_string()).unwrap();
+        }
 
         let (screen, display) = screen(width, height, folder.path()).await;
         let (port, native_port) = (free_port(), free_port());

@@ -3,6 +3,7 @@
 mod first_run;
 mod following;
 mod pages;
+mod updates;
 mod work;
 
 use std::{collections::HashMap, fs::File, io::Read as _, path::Path};

@@ -20,9 +20,33 @@ async fn the_page_follows_others_and_says_when_coracled_is_gone() {
     host.docker("rm -f other").ok().await;
     desktop.gone("container-row", "[data-name='other']", SOON).await;
 
+    // Several at once.
+    for name in ["one", "two", "three"] {
+        host.docker(&format!("run -d --name {name} coracle/hello sleep 1000")).ok().await;
+    }
+    desktop.click_in(("container-row", "[data-name='one']"), "container-pick").await;
+    desktop.click_in(("container-row", "[data-name='two']"), "container-pick").await;
+    desktop.click("bulk-stop", "").await;
+    for name in ["one", "two"] {
+        desktop.find("container-row", &format!("[data-name='{name}'][data-state='exited']"), LATER).await;
+    }
+    desktop.click("bulk-start", "").await;
+    for name in ["one", "two", "three"] {
+        desktop.find("container-row", &format!("[data-name='{name}'][data-state='running']"), LATER).await;
+    }
+    desktop.picture("2-several").await;
+    desktop.click("bulk-remove", "").await;
+    desktop.click("confirm-submit", "").await;
+    for name in ["one", "two"] {
+        desktop.gone("container-row", &format!("[data-name='{name}']"), LATER).await;
+    }
+    desktop.gone("bulk-bar", "", SOON).await;
+    assert_eq!(host.docker("ps --format {{.Names}}").ok().await, "three");
+    host.docker("rm -f three").ok().await;
+
     host.kill_daemon().await;
     desktop.find("service-stale", "", SOON).await;
-    desktop.picture("2-stale").await;
+    desktop.picture("3-stale").await;
     // What shows may be out of date, so nothing can be done with it.
     let inert = desktop.script("return document.querySelector('.screen').inert", &[]).await;
     assert_eq!(inert, true);
