@@ -106,5 +106,5 @@ fn updater(app: &AppHandle) -> Answer<Updater> {
 
 #[allow(clippy::needless_pass_by_value, reason = "the signature that map_err wants")]
 fn not_updated(error: tauri_plugin_updater::Error) -> Failure {
-    Failure::other(format!("no new version: {error}"))
+    Failure::other(error.to_string())
 }

@@ -58,7 +58,7 @@ const fn package(name: &'static str, purpose: Purpose, probe: Probe) -> Package 
 }
 
 /// All of them but QEMU, which has a minimum version.
-pub(crate) const PACKAGES: [Package; 32] = [
+pub(crate) const PACKAGES: [Package; 33] = [
     // Linking, and the C libraries of the host's crates and the guest's agent.
     package("gcc", Purpose::Run, Probe::Program("gcc")),
     package("libc6-dev", Purpose::Run, Probe::File("/usr/include/stdio.h")),
@@ -83,6 +83,12 @@ pub(crate) const PACKAGES: [Package; 32] = [
     package("xvfb", Purpose::Test, Probe::Program("Xvfb")),
     package("dbus", Purpose::Test, Probe::Program("dbus-run-session")),
     package("dbus-x11", Purpose::Test, Probe::Program("dbus-launch")),
+    // Glyphs for the pictures of the Chinese pages.
+    package(
+        "fonts-wqy-microhei",
+        Purpose::Test,
+        Probe::File("/usr/share/fonts/truetype/wqy/wqy-microhei.ttc"),
+    ),
     package("imagemagick", Purpose::Test, Probe::Program("import")),
     // Images to pull, and the reference that a pull is compared with.
     package("docker-registry", Purpose::Test, Probe::Program("docker-registry")),
