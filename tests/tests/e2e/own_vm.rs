@@ -19,6 +19,12 @@ async fn refused(host: &Host, arguments: &str) -> String {
     run.stderr
 }
 
+/// Memory of the VM that the container `own` sees.
+async fn total_kib(host: &Host) -> u64 {
+    let told = ok(host, "exec own grep MemTotal /proc/meminfo").await;
+    told.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap()
+}
+
 #[tokio::test]
 async fn a_container_has_a_kernel_of_its_own() {
     let home = tempfile::tempdir().unwrap();
@@ -69,6 +75,10 @@ async fn a_container_has_a_kernel_of_its_own() {
     assert!(ok(&host, "diff own").await.contains("A /back"));
     ok(&host, "pause own").await;
     ok(&host, "unpause own").await;
+    // A limit beyond its VM counts from the next start.
+    let warned = ok(&host, "update --memory 300m --memory-swap 600m own").await;
+    assert!(warned.contains("keeps its 192 MiB"), "{warned}");
+    assert!(total_kib(&host).await < 192 << 10);
 
     // It outlives coracled, in the same boot.
     let before = ok(&host, &format!("exec own cat {BOOT_ID}")).await;
@@ -86,6 +96,7 @@ async fn a_container_has_a_kernel_of_its_own() {
     ok(&host, "stop -t 1 own").await;
     ok(&host, "start own").await;
     assert_eq!(ok(&host, "exec own cat /kept").await, "kept");
+    assert!(total_kib(&host).await > 300 << 10);
     ok(&host, "rm -f own").await;
     eventually("nothing of it is left", Duration::from_secs(10), || {
         let left = host.processes("run/own").len();

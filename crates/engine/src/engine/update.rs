@@ -25,7 +25,7 @@ impl Engine {
             ask(&asked, &name, |reply| Command::Update(Box::new(request), reply)).await
         })
         .await?;
-        warnings.extend(self.shared.own_vms.outgrown(&handle.now().record));
+        warnings.extend(self.shared.own_vms.too_small(&handle.now().record));
         Ok(ContainerUpdateResponse { warnings: Some(warnings) })
     }
 

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use types::ContainerId;
-use vmm::{Choice, RestartPolicy, Templates, Vm, VmConfig};
+use vmm::{Choice, RestartPolicy, Status, Templates, Vm, VmConfig};
 
 pub(crate) use limits::{check, join_network, joinable};
 
@@ -137,15 +137,23 @@ impl OwnVms {
     }
 
     fn live_size(&self, record: &Record) -> Option<Size> {
-        let live = self.live();
-        let config = live.get(&record.id)?.vm.config();
-        Some(Size { memory_mib: config.memory_mib, cpus: config.cpus })
+        match self.live().get(&record.id)?.vm.status() {
+            Status::Running { memory_mib: Some(memory_mib), cpus: Some(cpus), .. } => {
+                Some(Size { memory_mib, cpus })
+            }
+            _ => None,
+        }
+    }
+
+    /// The size of the VM that runs and the one that the limits ask for by now, if that is larger.
+    fn outgrown(&self, record: &Record) -> Option<(Size, Size)> {
+        let (has, wants) = (self.live_size(record)?, size::of(&record.host_config));
+        (wants.memory_mib > has.memory_mib || wants.cpus > has.cpus).then_some((has, wants))
     }
 
     /// What to tell of limits that ask for a larger VM than the one that runs.
-    pub(crate) fn outgrown(&self, record: &Record) -> Option<String> {
-        let (has, wants) = (self.live_size(record)?, size::of(&record.host_config));
-        (wants.memory_mib > has.memory_mib || wants.cpus > has.cpus).then(|| {
+    pub(crate) fn too_small(&self, record: &Record) -> Option<String> {
+        self.outgrown(record).map(|(has, wants)| {
             format!(
                 "The container's own VM keeps its {} MiB and {} CPUs until the container is started again; it has {} MiB and {} CPUs then.",
                 has.memory_mib, has.cpus, wants.memory_mib, wants.cpus
@@ -272,10 +280,20 @@ impl Shared {
         }
     }
 
-    /// Before a start by a user: the spare VM becomes the container's, if it fits.
-    pub(crate) async fn give_spare(self: &Arc<Self>, record: &Record) {
+    /// Before a start by a user: the spare VM becomes the container's, if it fits; one that is still up and too small by now
+    /// makes way for a larger one.
+    pub(crate) async fn fit_own_vm(self: &Arc<Self>, record: &Record) {
         if !record.has_own_vm() {
             return;
+        }
+        let own = self.own_vms.live().get(&record.id).cloned();
+        if let Some(own) = own {
+            let is_small = self.own_vms.outgrown(record).is_some();
+            let Size { memory_mib, cpus } = size::of(&record.host_config);
+            own.vm.reconfigure(|config| (config.memory_mib, config.cpus) = (memory_mib, cpus));
+            if is_small && let Err(error) = own.vm.stop().await {
+                tracing::warn!(container_id = record.id.short(), %error, "the VM keeps its size");
+            }
         }
         let Some(spare) = self.own_vms.take_spare(record).await else { return };
         if let Some(spare) = self.adopt(record, spare) {

@@ -38,7 +38,7 @@ impl Task {
             State::Removing(_) | State::Dead { .. } => return Err(StateConflict::MarkedForRemoval.into()),
             State::Created { .. } | State::Exited(_) => {}
         }
-        self.shared.give_spare(&self.record).await;
+        self.shared.fit_own_vm(&self.record).await;
         let agent = match self.machine().ensure_running().await {
             Ok(agent) => agent,
             Err(error) => {
