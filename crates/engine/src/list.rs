@@ -7,6 +7,7 @@ use types::Digest;
 use crate::error::Invalid;
 use crate::health::Status;
 use crate::mounts::mounts_it;
+use crate::ports::Published;
 use crate::record::{Record, View};
 use crate::state::State;
 use crate::time::human;
@@ -141,8 +142,13 @@ fn port_fits(have: &str, wanted: &str) -> bool {
     have_protocol == protocol && (first..=last).contains(&have)
 }
 
-/// By the port inside or outside.
+/// By the port inside or outside: the one that was asked for, or got.
 fn publishes(record: &Record, wanted: &str) -> bool {
+    let outside = |it: &Published| port_fits(&format!("{}/{}", it.host_port, it.port.protocol), wanted);
+    record.ports.iter().any(outside) || asks_to_publish(record, wanted)
+}
+
+fn asks_to_publish(record: &Record, wanted: &str) -> bool {
     record.host_config.port_bindings.iter().flatten().any(|(private, bindings)| {
         let protocol = private.split_once('/').map_or("tcp", |(_, protocol)| protocol);
         let public = bindings.iter().flatten().filter_map(|binding| binding.host_port.as_deref());
@@ -183,6 +189,8 @@ pub(crate) fn status(view: &View, now_unix_ns: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bollard_stubs::models::PortBinding;
+
     use crate::record::tests::record;
     use crate::state::{Cause, Exit, Run};
 
@@ -202,6 +210,18 @@ mod tests {
         web.name = "web-1".into();
         web.config.labels = Some([("tier".to_owned(), "front".to_owned())].into());
         web.config.exposed_ports = Some(vec!["80/tcp".to_owned()]);
+        web.host_config.port_bindings = Some(
+            [(
+                "80/tcp".to_owned(),
+                Some(vec![PortBinding { host_port: Some("8080".into()), ..PortBinding::default() }]),
+            )]
+            .into(),
+        );
+        web.ports = vec![Published {
+            port: "53/udp".parse().unwrap(),
+            host_ip: std::net::Ipv4Addr::LOCALHOST.into(),
+            host_port: 40_053,
+        }];
         web.state = exited(3);
         web.networks = vec![crate::network::Attachment::new("bridge", Default::default())];
         let id = web.id.short().to_owned();
@@ -227,6 +247,10 @@ mod tests {
             ("expose", "81/tcp", false),
             ("expose", "70-90", true),
             ("expose", "80/udp", false),
+            ("publish", "80", true),
+            ("publish", "8000-8100/tcp", true),
+            ("publish", "40053/udp", true),
+            ("publish", "40053", false),
             ("ancestor", "x", false),
             ("volume", "v", false),
         ] {

@@ -144,13 +144,18 @@ pub(crate) async fn list(folder: Option<&Path>) -> Result<Vec<Account>, Keychain
     for (server, name) in config.helpers() {
         add(server, None, Some(name));
     }
-    let of_all = match config.helper_for_all() {
-        Some(name) => Helper::named(name),
-        None => Helper::of_the_system(),
+    let (helper, chosen) = match config.helper_for_all() {
+        Some(name) => (Helper::named(name), true),
+        None => (Helper::of_the_system(), false),
     };
-    if let Some(helper) = of_all {
-        for (server, user) in helper.list().await? {
-            add(&server, Some(user), Some(helper.name()));
+    if let Some(helper) = helper {
+        match helper.list().await {
+            Ok(kept) => {
+                kept.iter().for_each(|(server, user)| add(server, Some(user.clone()), Some(helper.name())))
+            }
+            Err(error) if chosen => return Err(error),
+            // Nobody said that it keeps anything.
+            Err(error) => tracing::warn!(%error, "the system's keychain is not listed"),
         }
     }
     Ok(accounts.into_values().collect())
