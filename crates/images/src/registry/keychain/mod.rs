@@ -151,7 +151,9 @@ pub(crate) async fn list(folder: Option<&Path>) -> Result<Vec<Account>, Keychain
     if let Some(helper) = helper {
         match helper.list().await {
             Ok(kept) => {
-                kept.iter().for_each(|(server, user)| add(server, Some(user.clone()), Some(helper.name())))
+                for (server, user) in kept {
+                    add(&server, Some(user), Some(helper.name()));
+                }
             }
             Err(error) if chosen => return Err(error),
             // Nobody said that it keeps anything.
