@@ -121,8 +121,16 @@ impl Client {
 
     /// A file's contents.
     pub async fn image_file(&self, image: &str, query: &FilesQuery<'_>) -> Result<ImageFile, CallError> {
-        let url = query.url(image, "file");
-        Ok(ImageFile { answer: http::send(&self.endpoint.socket(), Method::GET, &url, PROBE).await? })
+        self.image_bytes(&query.url(image, "file")).await
+    }
+
+    /// What is at a path of an image, a folder with all that is in it, as a tar.
+    pub async fn image_archive(&self, image: &str, query: &FilesQuery<'_>) -> Result<ImageFile, CallError> {
+        self.image_bytes(&query.url(image, "archive")).await
+    }
+
+    async fn image_bytes(&self, url: &str) -> Result<ImageFile, CallError> {
+        Ok(ImageFile { answer: http::send(&self.endpoint.socket(), Method::GET, url, PROBE).await? })
     }
 
     /// What an image's layers are and hold.

@@ -426,6 +426,9 @@ pub(crate) struct ImageCat {
     /// One layer alone, counted from 0, the lowest
     #[arg(long, value_name = "N")]
     pub(crate) layer: Option<usize>,
+    /// As a tar: a folder with all that is in it, too
+    #[arg(long)]
+    pub(crate) tar: bool,
     /// The image
     pub(crate) image: String,
     /// The file

@@ -1,10 +1,16 @@
 //! What the engine asks of the VM, and nothing more.
 
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::watch;
+
+use crate::Error;
+
+/// How long a request waits for a VM that is coming.
+const COMING: Duration = Duration::from_secs(10);
 
 /// What is known of the VM.
 #[derive(Debug, Clone)]
@@ -59,6 +65,28 @@ pub trait Machine: Send + Sync {
     async fn shares(&self) -> Vec<vmm::Share> {
         Vec::new()
     }
+}
+
+/// The agent of a VM that is wanted for `doing`, and is not started for it. One that is on its way is waited for, up to
+/// ten seconds: a coracled that has just started serves before it is attached to what its predecessor left running.
+///
+/// # Errors
+/// [`Error::VmOff`].
+pub(crate) async fn agent_of(machine: &dyn Machine, doing: &'static str) -> Result<vmm::Agent, Error> {
+    if let Some(agent) = machine.agent() {
+        return Ok(agent);
+    }
+    let mut presence = machine.presence();
+    let settled = async {
+        loop {
+            match presence.next().await {
+                Some(Presence::Unknown) => {}
+                Some(Presence::Up(agent)) => return Some(agent),
+                Some(Presence::Down { .. }) | None => return None,
+            }
+        }
+    };
+    tokio::time::timeout(COMING, settled).await.ok().flatten().ok_or(Error::VmOff(doing))
 }
 
 #[async_trait]

@@ -58,18 +58,23 @@ pub(crate) async fn image_file(
     Ok(Response::new(bytes))
 }
 
-/// Copies a file out of the image to where the person chose.
+/// Copies a file out of the image to where the person chose; a folder as a tar.
 #[tauri::command]
 pub(crate) async fn image_file_save(
     link: State<'_, Link>,
     image: String,
     path: String,
     layer: Option<usize>,
+    folder: bool,
     to: String,
 ) -> Answer<()> {
     let path = decoded(&path);
     let query = FilesQuery { path: &path, layer, ..FilesQuery::default() };
-    let file = link.client().await?.image_file(&image, &query).await?;
+    let client = link.client().await?;
+    let file = match folder {
+        true => client.image_archive(&image, &query).await?,
+        false => client.image_file(&image, &query).await?,
+    };
     written(file, to.as_ref(), |_| true).await
 }
 

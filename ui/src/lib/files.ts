@@ -47,10 +47,8 @@ export interface FileSource {
   list(path: string, after?: string): Promise<FilePage>;
   /** The beginning of a file. */
   read(path: string, limitBytes: number): Promise<FileContents>;
-  /** Asks where to, and copies the file or the folder there. */
-  download?(path: string): Promise<void>;
-  /** Whether that can be downloaded; all can without it. */
-  canDownload?(entry: FileEntry): boolean;
+  /** Asks where to, and copies the file there, or the folder as a tar. */
+  download?(entry: FileEntry): Promise<void>;
   /** Asks which files, and copies them into the folder. */
   upload?(folder: string): Promise<void>;
   /** Replaces a file's contents by text. */

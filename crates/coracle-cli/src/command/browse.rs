@@ -107,7 +107,11 @@ fn time(entry: &FileEntry) -> String {
 pub(crate) async fn cat(args: ImageCat) -> Result<Exit, Failure> {
     let path = super::path_bytes(&args.path);
     let query = FilesQuery { path: &path, layer: args.layer, ..FilesQuery::default() };
-    let mut file = super::connect().await?.image_file(&args.image, &query).await?;
+    let client = super::connect().await?;
+    let mut file = match args.tar {
+        true => client.image_archive(&args.image, &query).await?,
+        false => client.image_file(&args.image, &query).await?,
+    };
     let mut stdout = std::io::stdout().lock();
     while let Some(piece) = file.next().await? {
         stdout.write_all(&piece)?;

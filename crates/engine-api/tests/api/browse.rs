@@ -173,6 +173,7 @@ async fn wrong_paths_have_errors_of_their_own() {
         ("/coracle/images/me:1/files?path=etc/a/x", 400, "/etc/a/x: not a directory"),
         ("/coracle/images/me:1/file?path=/etc", 400, "/etc: not a regular file"),
         ("/coracle/images/me:1/file?path=/etc/b", 404, "/etc/b: no such file or directory"),
+        ("/coracle/images/me:1/archive?path=/etc/b", 404, "/etc/b: no such file or directory"),
         ("/coracle/images/me:1/files?layer=2", 404, "no such layer: 2 (the image has 2, counted from 0)"),
         ("/coracle/images/me:1/files?layer=x", 400, "invalid value \"x\" for layer: not a number"),
         ("/coracle/images/diff?a=me:1", 400, "bad parameter: \"b\" cannot be empty"),
@@ -218,6 +219,21 @@ async fn contents_come_whole_and_in_ranges() {
     assert_eq!((&body[..], head["etag"] != tag), (&b"lower"[..], true));
     let (_, _, body) = served.raw("GET", "/coracle/images/me:1/file?path=link/a", &[], Vec::new()).await;
     assert_eq!(&body[..], b"upper!");
+    served.end().await;
+}
+
+#[tokio::test]
+async fn a_folder_comes_as_a_tar() {
+    let served = served().await;
+    served.load(&[("me:1", &[&base(), &upper()])]).await;
+    let (status, head, body) =
+        served.raw("GET", "/coracle/images/me:1/archive?path=/", &[], Vec::new()).await;
+    assert_eq!((status, &head["content-type"]), (StatusCode::OK, &"application/x-tar".parse().unwrap()));
+    let mut archive = tar::Archive::new(&body[..]);
+    let entries = archive.entries().unwrap().map(Result::unwrap);
+    let sizes: Vec<_> = entries.map(|entry| (entry.path().unwrap().into_owned(), entry.size())).collect();
+    let size = |name: &str| sizes.iter().find(|(path, _)| path.as_os_str() == name).map(|&(_, size)| size);
+    assert_eq!((size("./big"), size("./etc/a"), size("./etc/b")), (Some(300_000), Some(6), None));
     served.end().await;
 }
 

@@ -6,6 +6,7 @@ use tokio::io::AsyncReadExt as _;
 use super::{Engine, ask};
 use crate::agent::{QUICK, call, open, process};
 use crate::error::{Error, StateConflict};
+use crate::machine::agent_of;
 use crate::options::{AttachOptions, LogsOptions};
 use crate::record::Record;
 use crate::registry::Handle;
@@ -32,7 +33,7 @@ impl Engine {
         let agent = if view.record.has_own_vm() {
             machine.ensure_running().await?
         } else {
-            machine.agent().ok_or(Error::VmOff("logs are kept in the VM"))?
+            agent_of(&*machine, "logs are kept in the VM").await?
         };
         let logs = logs_of(&view.record, &options);
         let stream = open(&agent, "read logs", logs).await?;
@@ -123,8 +124,7 @@ impl Engine {
         if view.record.state.run().is_none() {
             return Err(StateConflict::NotRunning(view.record.id.to_string()).into());
         }
-        let agent =
-            self.shared.machine_of(&view.record).agent().ok_or(Error::VmOff("resize the terminal"))?;
+        let agent = self.shared.agent_of(&view.record, "resize the terminal").await?;
         let request = v1::ResizeTtyRequest { process: Some(process(&view.record.id, None)), cols, rows };
         call(QUICK, agent.grpc().resize_tty(request))
             .await

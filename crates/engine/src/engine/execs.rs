@@ -78,7 +78,7 @@ impl Engine {
         view: &View,
         start: &ExecStart,
     ) -> Result<Option<Attached>, Error> {
-        let agent = self.shared.machine_of(&view.record).agent().ok_or(Error::VmOff("start an exec"))?;
+        let agent = self.shared.agent_of(&view.record, "start an exec").await?;
         let config = &exec.config;
         let tty = config.tty.unwrap_or(false) || start.tty;
         let command = config.cmd.as_deref().unwrap_or_default();
@@ -158,8 +158,7 @@ impl Engine {
             return Err(StateConflict::ExecNotRunning(id.to_owned()).into());
         }
         let view = self.find(exec.container.as_str())?.now();
-        let agent =
-            self.shared.machine_of(&view.record).agent().ok_or(Error::VmOff("resize the terminal"))?;
+        let agent = self.shared.agent_of(&view.record, "resize the terminal").await?;
         let request =
             v1::ResizeTtyRequest { process: Some(process(&exec.container, Some(&exec.id))), cols, rows };
         call(QUICK, agent.grpc().resize_tty(request))

@@ -28,7 +28,7 @@ pub(crate) use limits::{check, join_network, joinable};
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::machine::Machine;
+use crate::machine::{Machine, agent_of};
 use crate::mounts::Source;
 use crate::options::StopOptions;
 use crate::record::Record;
@@ -270,6 +270,18 @@ impl Shared {
             Some(own) => Arc::clone(&own.machine),
             None => Arc::clone(&self.machine),
         }
+    }
+
+    /// The agent of the VM that the container runs in; [`agent_of`].
+    ///
+    /// # Errors
+    /// [`Error::VmOff`].
+    pub(crate) async fn agent_of(
+        self: &Arc<Self>,
+        record: &Record,
+        doing: &'static str,
+    ) -> Result<vmm::Agent, Error> {
+        agent_of(&*self.machine_of(record), doing).await
     }
 
     /// The folders of the host that the container's VM is shown.

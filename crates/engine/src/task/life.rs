@@ -250,7 +250,7 @@ impl Task {
         if self.record.state.run().is_none() {
             return Err(StateConflict::NotRunning(self.record.id.to_string()).into());
         }
-        let agent = self.agent("send a signal")?;
+        let agent = self.agent("send a signal").await?;
         // Before the call: the exit may overtake its answer.
         if stop || number == SIGKILL || number == self.stop_signal() {
             self.record.stopped_by_user = true;
@@ -294,7 +294,7 @@ impl Task {
             State::Restarting(_) => return Err(StateConflict::Restarting(id).into()),
             _ => return Err(StateConflict::NotRunning(id).into()),
         }
-        let agent = self.agent("pause the container")?;
+        let agent = self.agent("pause the container").await?;
         let request = v1::PauseRequest { container_id: id };
         call(QUICK, agent.grpc().pause(request)).await.map_err(|e| e.into_error("pause the container"))?;
         self.settled = Some(Instant::now());
@@ -313,7 +313,7 @@ impl Task {
 
     /// `signalled`: SIGKILL ends even what is frozen, so it may be gone already.
     async fn resume(&mut self, signalled: bool) -> Result<(), Error> {
-        let agent = self.agent("unpause the container")?;
+        let agent = self.agent("unpause the container").await?;
         let request = v1::ResumeRequest { container_id: self.record.id.to_string() };
         match call(QUICK, agent.grpc().resume(request)).await {
             Ok(_) => self.settled = Some(Instant::now()),
@@ -415,8 +415,9 @@ impl Task {
         }));
     }
 
-    fn agent(&self, doing: &'static str) -> Result<vmm::Agent, Error> {
-        self.machine().agent().ok_or(Error::VmOff(doing))
+    /// The agent of the VM that it runs in.
+    pub(super) async fn agent(&self, doing: &'static str) -> Result<vmm::Agent, Error> {
+        self.shared.agent_of(&self.record, doing).await
     }
 
     /// The VM that it runs in.

@@ -141,7 +141,7 @@ impl Task {
             self.publish();
             return Ok(());
         }
-        let agent = self.machine().agent().ok_or(Error::VmOff("connect the container to a network"))?;
+        let agent = self.agent("connect the container to a network").await?;
         let registry = self.shared.registry.clone();
         let find = move |name: &str| {
             let handle = registry.find(name).ok()?;

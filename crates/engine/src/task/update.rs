@@ -20,7 +20,7 @@ impl Task {
             .map_err(|why| Refusal::Conflict { container: container.clone(), why })?;
         let resources = update::resources(&new, request).filter(|_| self.record.state.run().is_some());
         if let Some(resources) = resources {
-            let agent = self.machine().agent().ok_or(Error::VmOff("update the container"))?;
+            let agent = self.agent("update the container").await?;
             let request = v1::UpdateResourcesRequest {
                 container_id: container.clone(),
                 resources_json: resources.to_string().into_bytes(),

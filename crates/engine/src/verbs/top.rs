@@ -25,7 +25,7 @@ impl Engine {
             }
             _ => return Err(StateConflict::NotRunning(view.record.id.to_string()).into()),
         }
-        let agent = self.shared().machine_of(&view.record).agent().ok_or(Error::VmOff("list processes"))?;
+        let agent = self.shared().agent_of(&view.record, "list processes").await?;
         let request = v1::TopRequest { container_id: view.record.id.to_string() };
         let reply = call(QUICK, agent.grpc().top(request))
             .await

@@ -16,6 +16,7 @@ use super::tar_end::Whole;
 use crate::agent::{CallError, SLOW, call};
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::machine::agent_of;
 use crate::mounts;
 use crate::streams::Output;
 
@@ -148,7 +149,7 @@ impl Engine {
     /// The volume as the guest knows it, and what keeps it there.
     async fn stood_up(&self, name: &str) -> Result<(vmm::Agent, v1::Mount, Borrowed), Error> {
         self.shared().volumes.get(name).await?;
-        let agent = self.shared().machine.agent().ok_or(Error::VmOff("volumes are kept in it"))?;
+        let agent = agent_of(&*self.shared().machine, "volumes are kept in it").await?;
         let borrowed = Borrowed::new(Arc::clone(&self.shared().shares));
         let volume = mounts::whole_volume(self.shared(), &borrowed.user(&agent), name).await?;
         Ok((agent, volume, borrowed))

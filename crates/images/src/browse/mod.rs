@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Held (pins the layers) ─► Tree: a Reader for each layer ─► Node: what one path is, over all layers that have it
-//!                             │                                ├─ list, stat, read
+//!                             │                                ├─ list, stat, read, tar
 //!                             ├─ usage: what later layers hide └─ symbolic links, as in a chroot
 //!                             └─ diff: two trees in step, equal parts skipped unread
 //! ```
@@ -16,6 +16,7 @@
 //!
 //! Must not know: HTTP, JSON.
 
+mod archive;
 mod diff;
 mod entry;
 mod error;

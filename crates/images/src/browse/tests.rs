@@ -25,11 +25,14 @@ impl Disk {
     }
 
     fn layer(&self, specs: &[Spec]) -> Layer {
-        let tar = Archive::of(specs);
-        let written = write_layer(&tar[..], self.disk.writer(), &Limits::default()).unwrap();
+        self.layer_of(&Archive::of(specs))
+    }
+
+    fn layer_of(&self, tar: &[u8]) -> Layer {
+        let written = write_layer(tar, self.disk.writer(), &Limits::default()).unwrap();
         Layer {
             diff_id: written.diff_id,
-            digest: Digest::of(&tar),
+            digest: Digest::of(tar),
             media_type: String::new(),
             blob_bytes: 0,
             size_bytes: written.tar_bytes,
@@ -126,6 +129,63 @@ fn one_layer_shows_its_marks() {
     assert!(opt.opaque && opt.xattrs.is_empty());
     let refused = Tree::open(&disk.disk, &layers, Some(2)).map(drop).unwrap_err();
     assert!(matches!(refused, BrowseError::NoSuchLayer { layer: 2, count: 2 }));
+}
+
+/// The entries of a tar, as another reader has them.
+fn packed(tree: &Tree, path: &str) -> Vec<(String, ::tar::EntryType, String)> {
+    let mut bytes = Vec::new();
+    tree.write_tar(path.as_bytes(), &mut bytes).unwrap();
+    let mut archive = ::tar::Archive::new(&bytes[..]);
+    let read = archive.entries().unwrap().map(|entry| {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().to_str().unwrap().to_owned();
+        let mut text =
+            entry.link_name().unwrap().map_or_else(String::new, |to| to.to_str().unwrap().to_owned());
+        std::io::Read::read_to_string(&mut entry, &mut text).unwrap();
+        (path, entry.header().entry_type(), text)
+    });
+    read.collect()
+}
+
+#[test]
+fn a_folder_is_packed_as_it_is_shown() {
+    use ::tar::EntryType::{Directory, Link, Regular, Symlink};
+    let disk = Disk::new();
+    let [one, two, three] = three();
+    let named = |packed: Vec<(String, ::tar::EntryType, String)>| {
+        packed.into_iter().map(|(path, ..)| path).collect::<Vec<_>>()
+    };
+    let tree = disk.tree(&[&one, &two, &three]);
+    let text = |text: &str| text.to_owned();
+    let etc = [(text("etc/"), Directory, text("")), (text("etc/a"), Regular, text("upper a!"))];
+    assert_eq!(packed(&tree, "/etc"), etc);
+    // A file by a link on the way; a link itself; the whole.
+    let tree = disk.tree(&[&one]);
+    assert_eq!(packed(&tree, "/link/deep"), [(text("deep"), Regular, text("12345"))]);
+    assert_eq!(packed(&tree, "/link"), [(text("link"), Symlink, text("/etc/sub"))]);
+    assert_eq!(packed(&tree, "/").len(), 15);
+    assert!(matches!(tree.write_tar(b"/none", Vec::new()), Err(BrowseError::NotFound(_))));
+    assert!(matches!(tree.write_tar(b"/etc", &mut [0; 600][..]), Err(BrowseError::Cancelled)));
+    // A layer alone has its marks.
+    let layers = [disk.layer(&one), disk.layer(&two)];
+    let alone = Tree::open(&disk.disk, &layers, Some(1)).unwrap();
+    assert_eq!(named(packed(&alone, "/etc")), ["etc/", "etc/a", "etc/.wh.b"]);
+    assert_eq!(named(packed(&alone, "/opt")), ["opt/", "opt/.wh..wh..opq", "opt/new"]);
+    // Long and foreign names, hard links, attributes.
+    let long = format!("d/{}/{}", "n".repeat(90), "m".repeat(120));
+    let tagged = Spec::file(&long, b"far down").xattr("user.tag", b"v");
+    let tree = disk.tree(&[&[tagged, Spec::link(b'1', "d/\u{e4}", &long), Spec::file("d/z", b"")]]);
+    let long_folder = format!("d/{}/", "n".repeat(90));
+    assert_eq!(
+        packed(&tree, "/d"),
+        [
+            (text("d/"), Directory, text("")),
+            (long_folder, Directory, text("")),
+            (long.clone(), Regular, text("far down")),
+            (text("d/z"), Regular, text("")),
+            (text("d/\u{e4}"), Link, long),
+        ]
+    );
 }
 
 #[test]

@@ -129,6 +129,11 @@ impl Tree {
         Ok(Self { layers: layers.iter().map(open).collect::<Result<_, BrowseError>>()?, only })
     }
 
+    /// Whether it shows one layer alone.
+    pub(super) fn is_alone(&self) -> bool {
+        self.only.is_some()
+    }
+
     pub(super) fn count(&self) -> usize {
         self.layers.len()
     }

@@ -37,8 +37,9 @@ export const imageFiles = (image: string, path: string, layer?: number, after?: 
   invoke("image_files", { image, path, layer: layer ?? null, after: after ?? null });
 export const imageFile = (image: string, path: string, limitBytes: number, layer?: number): Promise<ArrayBuffer> =>
   invoke("image_file", { image, path, layer: layer ?? null, limitBytes });
-export const imageFileSave = (image: string, path: string, to: string, layer?: number): Promise<void> =>
-  invoke("image_file_save", { image, path, layer: layer ?? null, to });
+/** Writes a file, or a folder as a tar. */
+export const imageFileSave = (image: string, path: string, folder: boolean, to: string, layer?: number): Promise<void> =>
+  invoke("image_file_save", { image, path, layer: layer ?? null, folder, to });
 export const imageLayers = (image: string): Promise<ImageLayers> => invoke("image_layers", { image });
 export const imageDiff = (before: string, after: string, receive: (batch: ImageDiffBatch) => void): Stream =>
   stream("image_diff", { before, after }, receive);

@@ -52,10 +52,11 @@ export function imageSource(image: string, layer: number | undefined): FileSourc
       const read = new Uint8Array(await imageFile(image, path, limitBytes + 1, layer));
       return { bytes: read.subarray(0, limitBytes), truncated: read.length > limitBytes };
     },
-    canDownload: ({ kind }) => kind === "file",
-    async download(path) {
-      const to = await saveFile(t("image.files.save"), nameIn(path));
-      if (to !== null) await imageFileSave(image, path, to, layer);
+    async download({ path, kind }) {
+      const folder = kind === "directory";
+      const name = nameIn(path);
+      const to = await saveFile(t("files.saveAs", { name }), folder ? `${name}.tar` : name);
+      if (to !== null) await imageFileSave(image, path, folder, to, layer);
     },
   };
 }

@@ -27,24 +27,19 @@ export function fileEntry(folder: string, entry: VolumeEntry): FileEntry {
 }
 
 export function volumeSource(volume: string): FileSource {
-  /** Folders are saved as tars. */
-  const folders = new Set<string>(["/"]);
   return {
     key: volume,
     async list(path, after) {
       const { entries, more } = await volumeFiles(volume, path, after ?? null);
-      const files = entries.map((entry) => fileEntry(path, entry));
-      for (const file of files) if (file.kind === "directory") folders.add(file.path);
-      return { entries: files, next: more ? entries.at(-1)?.name : undefined };
+      return { entries: entries.map((entry) => fileEntry(path, entry)), next: more ? entries.at(-1)?.name : undefined };
     },
     async read(path, limitBytes) {
       const bytes = new Uint8Array(await volumeFile(volume, path, limitBytes));
       return { bytes: bytes.slice(0, limitBytes), truncated: bytes.length > limitBytes };
     },
-    async download(path) {
-      const folder = folders.has(path);
-      const name = path.slice(path.lastIndexOf("/") + 1) || volume;
-      const to = await saveFile(t("volumes.files.save"), folder ? `${name}.tar` : name);
+    async download({ name, path, kind }) {
+      const folder = kind === "directory";
+      const to = await saveFile(t("files.saveAs", { name }), folder ? `${name}.tar` : name);
       if (to !== null) await volumeFileSave(volume, path, folder, to);
     },
     async upload(folder) {

@@ -16,9 +16,9 @@ use crate::error::{Answer, ApiError};
 use crate::params::Params;
 use crate::state::Api;
 
-const PIECE_BYTES: usize = 64 * 1024;
+pub(super) const PIECE_BYTES: usize = 64 * 1024;
 /// Pieces read before they are sent.
-const AHEAD: usize = 4;
+pub(super) const AHEAD: usize = 4;
 
 /// `path` and `layer`; `HEAD` is answered without the bytes.
 pub(super) async fn file(api: &Api, name: &str, params: &Params, request: &Parts) -> Answer<Response> {
@@ -96,6 +96,11 @@ fn body(held: Held, file: OpenFile, start: u64, end: u64, api: &Api) -> Body {
         }
         drop((file, held));
     });
+    self::pieces(pieces, api)
+}
+
+/// A body of what comes, until coracled stops.
+pub(super) fn pieces(pieces: mpsc::Receiver<io::Result<Bytes>>, api: &Api) -> Body {
     let pieces = stream::unfold(pieces, |mut pieces| async move { Some((pieces.recv().await?, pieces)) });
     Body::from_stream(pieces.take_until(api.stopping.clone().cancelled_owned()))
 }

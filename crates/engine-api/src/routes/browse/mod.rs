@@ -1,4 +1,4 @@
-//! `/coracle/images/{id}/files`, `…/file`, `…/layers` and `/coracle/images/diff`: looking into images.
+//! `/coracle/images/{id}/files`, `…/file`, `…/archive`, `…/layers` and `/coracle/images/diff`: looking into images.
 //!
 //! Works with the VM off. Everything that reads the layer disk runs on the blocking threads, and holds the image's
 //! layers as long as it does.
@@ -7,6 +7,7 @@
 //! has its percent-encoded form beside it (`…_encoded`), which goes into the next query as it is.
 
 mod answers;
+mod archive;
 mod bytes;
 mod compare;
 mod contents;
@@ -47,6 +48,7 @@ async fn named(
     match (&head.method, rest.rsplit_once('/')) {
         (&Method::GET, Some((name, "files"))) => files(&api, name, &params, &head).await,
         (_, Some((name, "file"))) => contents::file(&api, name, &params, &head).await,
+        (&Method::GET, Some((name, "archive"))) => archive::archive(&api, name, &params, &head).await,
         (&Method::GET, Some((name, "layers"))) => layers(&api, name).await,
         _ => super::missing::answer(Request::from_parts(head, body)).await,
     }

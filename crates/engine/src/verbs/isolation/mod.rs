@@ -35,7 +35,7 @@ impl Engine {
             _ => return Err(StateConflict::NotRunning(record.id.to_string()).into()),
         }
         let doing = "tell what isolates the container";
-        let agent = self.shared().machine_of(record).agent().ok_or(Error::VmOff(doing))?;
+        let agent = self.shared().agent_of(record, doing).await?;
         let request = v1::IsolationRequest { container_id: record.id.to_string() };
         let mut grpc = agent.grpc();
         let asked = call(QUICK, grpc.isolation(request));

@@ -5,31 +5,23 @@ import { t } from "../../../lib/i18n/index.svelte";
 import * as ipc from "../../../lib/ipc";
 import * as files from "../../../lib/ipc/containerFiles";
 
-const nameOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1);
-
 export function containerSource(id: string): FileSource {
-  /** Folders are saved as tars. */
-  const folders = new Set<string>(["/"]);
   const mark = (mark: FileMark | null): string | undefined => (mark === null ? undefined : t(`details.mark.${mark}`));
   return {
     key: id,
     async list(path, after) {
       const { entries, next } = await files.containerFiles(id, path, after ?? null);
       return {
-        entries: entries.map((entry) => {
-          const whole = `${path === "/" ? "" : path}/${entry.name}`;
-          if (entry.kind === "directory") folders.add(whole);
-          return {
-            name: entry.name,
-            path: whole,
-            kind: entry.kind,
-            sizeBytes: entry.size_bytes,
-            mode: entry.mode,
-            modifiedUnixS: entry.modified_unix_s,
-            target: entry.target ?? undefined,
-            mark: mark(entry.mark),
-          };
-        }),
+        entries: entries.map((entry) => ({
+          name: entry.name,
+          path: `${path === "/" ? "" : path}/${entry.name}`,
+          kind: entry.kind,
+          sizeBytes: entry.size_bytes,
+          mode: entry.mode,
+          modifiedUnixS: entry.modified_unix_s,
+          target: entry.target ?? undefined,
+          mark: mark(entry.mark),
+        })),
         next: next ?? undefined,
       };
     },
@@ -38,10 +30,9 @@ export function containerSource(id: string): FileSource {
       const truncated = bytes.length > limitBytes;
       return { bytes: truncated ? bytes.slice(0, limitBytes) : bytes, truncated };
     },
-    async download(path) {
-      const folder = folders.has(path);
-      const name = nameOf(path) || "root";
-      const to = await ipc.saveFile(t("details.saveAs", { name }), folder ? `${name}.tar` : name);
+    async download({ name, path, kind }) {
+      const folder = kind === "directory";
+      const to = await ipc.saveFile(t("files.saveAs", { name }), folder ? `${name}.tar` : name);
       if (to !== null) await files.containerFileSave(id, path, folder, to);
     },
     async upload(folder) {
