@@ -6,7 +6,7 @@
 //!   x/<exec>/              one exec: process.json, state.json, exit.json
 //!   r/                     libcontainer's own state
 //!   s/<id or exec>         the shim's control socket
-//!   v/, m/                 see agent::volumes
+//!   d/, v/, m/             see agent::volumes
 //!   layers/<hex>           mounted EROFS layers
 //!   shares/<tag>           mounted folders of the host
 //!   root/                  root.erofs: mke2fs, e2fsck and their libraries

@@ -93,6 +93,7 @@ pub(crate) fn engine_config(home: &Home, settings: &Settings, vm: VmConfig) -> E
         db_path: home.db().join("engine.redb"),
         file_sharing: settings.file_sharing(),
         own_vms: OwnVmConfig::below(home.path(), vm),
+        volume_disks: home.path().join("disks/volumes"),
         publish_on: settings.publish_on,
         name_servers: settings.dns.clone(),
         card: Some(home.card()),

@@ -46,6 +46,7 @@ async fn served() -> Served {
         db_path: home.join("db/engine.redb"),
         file_sharing: Vec::new(),
         own_vms,
+        volume_disks: home.join("disks/volumes"),
         publish_on: engine::PublishOn::default(),
         name_servers: Vec::new(),
         card: None,

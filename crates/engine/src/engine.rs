@@ -42,7 +42,7 @@ use crate::session;
 use crate::shares::{Roots, Shares};
 use crate::state::State;
 use crate::task::{Command, Reply, Shared, Task};
-use crate::volume::Volumes;
+use crate::volume::{VolumeDisks, Volumes};
 
 /// Where the engine keeps its state.
 #[derive(Debug, Clone)]
@@ -57,6 +57,8 @@ pub struct EngineConfig {
     pub publish_on: crate::PublishOn,
     /// Who is asked for names that are not ours; none: the host's resolver.
     pub name_servers: Vec<std::net::IpAddr>,
+    /// Folder of the disks of volumes that are disks.
+    pub volume_disks: PathBuf,
     /// Socket of the network card that published ports go through, where this system can have one.
     pub card: Option<PathBuf>,
     /// The program that runs the Lab's workload on this computer, with `lab::inside::HOST_WORK` as its argument.
@@ -123,6 +125,7 @@ impl Engine {
             network_turn: tokio::sync::Semaphore::new(1),
             image_turn: Arc::default(),
             volumes,
+            volume_disks: VolumeDisks::new(config.volume_disks),
             shares,
             own_vms,
             machine,
@@ -150,6 +153,8 @@ impl Engine {
             Task::spawn(&shared, record);
         }
         shared.spawn(session::run(Arc::clone(&shared)));
+        let discarding = Arc::clone(&shared);
+        shared.spawn(async move { discarding.discard_disks().await });
         crate::lab::sweep(&shared);
         Ok(Self { shared })
     }

@@ -61,6 +61,18 @@ pub trait Machine: Send + Sync {
     async fn plug_card(&self, _socket: &Path, _address: &str) -> Result<(), vmm::CardError> {
         Err(vmm::CardError::Unsupported)
     }
+    /// Gives the guest a disk, which it finds by its serial; done when it has it. Starts no VM.
+    async fn plug_disk(&self, _file: &Path, _serial: &str) -> Result<(), vmm::DiskError> {
+        Err(vmm::DiskError::Unsupported)
+    }
+    /// Takes a disk away from the guest, which must have unmounted it.
+    async fn unplug_disk(&self, _serial: &str) -> Result<(), vmm::DiskError> {
+        Ok(())
+    }
+    /// The disks that were plugged into the guest.
+    async fn disks(&self) -> Vec<vmm::Disk> {
+        Vec::new()
+    }
     /// The folders that the guest is shown, by tag.
     async fn shares(&self) -> Vec<vmm::Share> {
         Vec::new()
@@ -117,6 +129,18 @@ impl Machine for vmm::Vm {
 
     async fn plug_card(&self, socket: &Path, address: &str) -> Result<(), vmm::CardError> {
         self.plug_card(socket, address).await
+    }
+
+    async fn plug_disk(&self, file: &Path, serial: &str) -> Result<(), vmm::DiskError> {
+        self.plug_disk(file, serial).await
+    }
+
+    async fn unplug_disk(&self, serial: &str) -> Result<(), vmm::DiskError> {
+        self.unplug_disk(serial).await
+    }
+
+    async fn disks(&self) -> Vec<vmm::Disk> {
+        self.disks().await
     }
 
     async fn shares(&self) -> Vec<vmm::Share> {

@@ -29,7 +29,7 @@ const RETRY_LONGEST: Duration = Duration::from_secs(1);
 const START_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whose VM a session is with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Of {
     /// The one that containers share.
     All,

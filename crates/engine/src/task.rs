@@ -34,7 +34,7 @@ use crate::record::{Record, View};
 use crate::registry::{Handle, Registry};
 use crate::shares::Shares;
 use crate::state::{Change, step};
-use crate::volume::Volumes;
+use crate::volume::{VolumeDisks, Volumes};
 
 /// Commands that wait for one container's task.
 const QUEUE: usize = 32;
@@ -95,6 +95,7 @@ pub(crate) struct Shared {
     pub(crate) own_vms: Arc<OwnVms>,
     pub(crate) shares: Arc<Shares>,
     pub(crate) volumes: Volumes,
+    pub(crate) volume_disks: VolumeDisks,
     pub(crate) networks: Networks,
     /// One at a time tells the guest of networks.
     pub(crate) network_turn: tokio::sync::Semaphore,

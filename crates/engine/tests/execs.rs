@@ -95,3 +95,20 @@ async fn an_exec_that_ends_unseen_is_found_ended() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_vm_that_is_on_its_way_is_waited_for() {
+    let (world, _) = running().await;
+    let exec = world.engine.exec_create("web", config("sleep")).await.unwrap();
+    let detached = ExecStart { detach: true, ..ExecStart::default() };
+    let agent = world.machine.unseen();
+    let engine = world.engine.clone();
+    let waiting = tokio::spawn(async move { engine.exec_start(&exec, detached).await });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!waiting.is_finished());
+    world.machine.seen(agent);
+    assert!(waiting.await.unwrap().unwrap().is_none());
+    // Not for ever.
+    world.machine.unseen();
+    assert!(matches!(world.engine.kill("web", None).await, Err(Error::VmOff(_))));
+}

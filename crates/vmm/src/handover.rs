@@ -64,6 +64,7 @@ mod tests {
             since_unix_ms: 5,
             shares: Vec::new(),
             shared: 0,
+            disks: Vec::new(),
             memory_mib: None,
             cpus: None,
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use transport::{Kind, Transport};
 
-use crate::{Accelerator, Capabilities, CardError, Record, ShareError};
+use crate::{Accelerator, Capabilities, CardError, DiskError, Record, ShareError};
 
 /// What a guest's memory holds when its machine is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -326,6 +326,22 @@ pub trait Machine: Send {
     /// Any [`CardError`].
     async fn plug_card(&mut self, _socket: &Path, _address: &str) -> Result<(), CardError> {
         Err(CardError::Unsupported)
+    }
+
+    /// Gives the guest a disk, which it finds by its serial; done when it is there already.
+    ///
+    /// # Errors
+    /// Any [`DiskError`]; then nothing of the attempt is left.
+    async fn plug_disk(&mut self, _file: &Path, _serial: &str) -> Result<(), DiskError> {
+        Err(DiskError::Unsupported)
+    }
+
+    /// Takes a disk away from the guest, which must have unmounted it; done when there is none.
+    ///
+    /// # Errors
+    /// Any [`DiskError`].
+    async fn unplug_disk(&mut self, _serial: &str) -> Result<(), DiskError> {
+        Ok(())
     }
 
     /// Waits until the hypervisor has ended by itself, at most `patience`, then ends it, hard if need be, and

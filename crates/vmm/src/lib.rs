@@ -17,6 +17,7 @@ mod card;
 mod config;
 mod confinement;
 mod console;
+mod disk;
 mod doctor;
 mod error;
 mod handover;
@@ -39,6 +40,7 @@ pub use agent::{Agent, ConnectError, OpenError};
 pub use card::CardError;
 pub use config::{Accelerator, Choice, RestartPolicy, VmConfig};
 pub use confinement::Confinement;
+pub use disk::{Disk, DiskError};
 pub use error::{StartError, StopError};
 pub use host::{HostMeans, free_disk_bytes};
 pub use hypervisor::{
@@ -48,7 +50,11 @@ pub use hypervisor::{
 pub use qemu::Qemu;
 pub use record::{ProcessId, Record};
 pub use share::{Share, ShareError};
+pub use sparse::{allocated as allocated_bytes, disk as make_disk};
 pub use status::{Capabilities, Finding, Level, Stage, Status, Timings, Verdict};
 pub use template::Templates;
 pub use usage::{Sample, Usage};
 pub use vm::Vm;
+
+/// How many disks can be plugged into a VM that began as a copy.
+pub const COPYS_DISKS: u32 = 4;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Accelerator, Share};
+use crate::{Accelerator, Disk, Share};
 
 /// A process, told from a later one with the same pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,9 @@ pub struct Record {
     /// How many have been shown in this VM's life: the next one's tag.
     #[serde(default)]
     pub shared: u32,
+    /// Disks that were plugged in.
+    #[serde(default)]
+    pub disks: Vec<Disk>,
     /// The guest's memory; unknown of a VM that an earlier release made.
     #[serde(default)]
     pub memory_mib: Option<u64>,
@@ -120,6 +123,7 @@ mod tests {
             since_unix_ms: 5,
             shares: Vec::new(),
             shared: 0,
+            disks: Vec::new(),
             memory_mib: Some(512),
             cpus: None,
         }

@@ -44,17 +44,53 @@ fn copy_data(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes a disk, its folder too: a file of this size that takes no room yet. One that is there grows to it, and keeps what
+/// it has.
+///
+/// # Errors
+/// What the system said; on Windows also that the file system has no sparse files.
+pub fn disk(path: &Path, size_bytes: u64) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let file = File::options().create(true).write(true).truncate(false).open(path)?;
+    let has = file.metadata()?.len();
+    if has == 0 {
+        make(&file)?;
+    }
+    if has < size_bytes { file.set_len(size_bytes) } else { Ok(()) }
+}
+
+/// What a file or folder itself takes of its disk, holes left out; a symbolic link is not followed.
+///
+/// # Errors
+/// What the system said.
+#[cfg(unix)]
+pub fn allocated(path: &Path) -> io::Result<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    Ok(fs::symlink_metadata(path)?.blocks().saturating_mul(512))
+}
+
+/// What a file itself takes of its disk, holes left out; a folder nothing.
+///
+/// # Errors
+/// What the system said.
+#[cfg(windows)]
+pub fn allocated(path: &Path) -> io::Result<u64> {
+    if fs::symlink_metadata(path)?.is_dir() { Ok(0) } else { sys::allocated(path) }
+}
+
 /// Call before the file gets its size.
 #[cfg(not(windows))]
 #[allow(clippy::unnecessary_wraps, reason = "Windows can refuse")]
-pub(crate) fn make(_: &File) -> io::Result<()> {
+fn make(_: &File) -> io::Result<()> {
     // Files are sparse by themselves here.
     Ok(())
 }
 
 /// Call before the file gets its size. Fails on FAT and exFAT, where the disks would really take their terabyte.
 #[cfg(windows)]
-pub(crate) fn make(file: &File) -> io::Result<()> {
+fn make(file: &File) -> io::Result<()> {
     sys::set_sparse(file)
 }
 
@@ -63,11 +99,27 @@ pub(crate) fn make(file: &File) -> io::Result<()> {
 mod sys {
     use std::fs::File;
     use std::io;
+    use std::os::windows::ffi::OsStrExt as _;
     use std::os::windows::io::AsRawHandle as _;
+    use std::path::Path;
     use std::ptr;
 
+    use windows_sys::Win32::Storage::FileSystem::{GetCompressedFileSizeW, INVALID_FILE_SIZE};
     use windows_sys::Win32::System::IO::DeviceIoControl;
     use windows_sys::Win32::System::Ioctl::FSCTL_SET_SPARSE;
+
+    pub(super) fn allocated(path: &Path) -> io::Result<u64> {
+        let name: Vec<u16> = path.as_os_str().encode_wide().chain([0]).collect();
+        let mut high = 0;
+        // SAFETY: the name ends with a zero and lives as long as the call; `high` is written to.
+        let low = unsafe { GetCompressedFileSizeW(name.as_ptr(), &raw mut high) };
+        let error = io::Error::last_os_error();
+        // A size may have these low bits, too: then there is no error.
+        if low == INVALID_FILE_SIZE && error.raw_os_error() != Some(0) {
+            return Err(error);
+        }
+        Ok(u64::from(high) << 32 | u64::from(low))
+    }
 
     pub(super) fn set_sparse(file: &File) -> io::Result<()> {
         let mut returned = 0;

@@ -206,9 +206,7 @@ fn prepare(folder: &Path, data: &Path, data_disk_bytes: u64) -> io::Result<()> {
         use std::os::unix::fs::PermissionsExt as _;
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
     }
-    let data = fs::File::create(data)?;
-    sparse::make(&data)?;
-    data.set_len(data_disk_bytes)
+    sparse::disk(data, data_disk_bytes)
 }
 
 /// Waits until the guest says that it is at rest. The error is for people.

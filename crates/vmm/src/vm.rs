@@ -8,8 +8,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::config::Plan;
 use crate::doctor;
 use crate::{
-    Agent, CardError, Finding, Hypervisor, Qemu, Share, ShareError, StartError, Status, StopError, VmConfig,
-    owner::{self, Command},
+    Agent, CardError, Disk, DiskError, Finding, Hypervisor, Qemu, Share, ShareError, StartError, Status,
+    StopError, VmConfig,
+    owner::{self, Command, Devices},
 };
 
 /// The VM. Cheap to clone; when the last clone is dropped the VM lives on, as after [`Vm::detach`].
@@ -155,7 +156,7 @@ impl Vm {
     /// Any [`ShareError`]; then nothing of the attempt is left.
     pub async fn share(&self, folder: &Path, read_only: bool) -> Result<String, ShareError> {
         let folder = folder.to_owned();
-        let asked = self.ask(|answer| Command::Share { folder, read_only, answer }).await;
+        let asked = self.ask(|answer| Command::Devices(Devices::Share { folder, read_only, answer })).await;
         asked.unwrap_or(Err(ShareError::Detached))
     }
 
@@ -165,7 +166,7 @@ impl Vm {
     /// Any [`ShareError`].
     pub async fn unshare(&self, tag: &str) -> Result<(), ShareError> {
         let tag = tag.to_owned();
-        let asked = self.ask(|answer| Command::Unshare { tag, answer }).await;
+        let asked = self.ask(|answer| Command::Devices(Devices::Unshare { tag, answer })).await;
         asked.unwrap_or(Err(ShareError::Detached))
     }
 
@@ -175,13 +176,39 @@ impl Vm {
     /// Any [`CardError`].
     pub async fn plug_card(&self, socket: &Path, address: &str) -> Result<(), CardError> {
         let (socket, address) = (socket.to_owned(), address.to_owned());
-        let asked = self.ask(|answer| Command::PlugCard { socket, address, answer }).await;
+        let asked = self.ask(|answer| Command::Devices(Devices::PlugCard { socket, address, answer })).await;
         asked.unwrap_or(Err(CardError::Off))
     }
 
     /// The folders that the guest is shown; none while it does not run.
     pub async fn shares(&self) -> Vec<Share> {
-        self.ask(Command::Shares).await.unwrap_or_default()
+        self.ask(|answer| Command::Devices(Devices::Shares(answer))).await.unwrap_or_default()
+    }
+
+    /// Gives the running guest a disk, which it finds by its serial (at most 20 bytes, of letters, digits and `-`); done when
+    /// it has it. The VM is not started for it.
+    ///
+    /// # Errors
+    /// Any [`DiskError`]; then nothing of the attempt is left.
+    pub async fn plug_disk(&self, file: &Path, serial: &str) -> Result<(), DiskError> {
+        let (file, serial) = (file.to_owned(), serial.to_owned());
+        let asked = self.ask(|answer| Command::Devices(Devices::PlugDisk { file, serial, answer })).await;
+        asked.unwrap_or(Err(DiskError::Off))
+    }
+
+    /// Takes a disk away from the guest, which must have unmounted it; done when there is none.
+    ///
+    /// # Errors
+    /// Any [`DiskError`].
+    pub async fn unplug_disk(&self, serial: &str) -> Result<(), DiskError> {
+        let serial = serial.to_owned();
+        let asked = self.ask(|answer| Command::Devices(Devices::UnplugDisk { serial, answer })).await;
+        asked.unwrap_or(Err(DiskError::Off))
+    }
+
+    /// The disks that were plugged into the guest; none while it does not run.
+    pub async fn disks(&self) -> Vec<Disk> {
+        self.ask(|answer| Command::Devices(Devices::Disks(answer))).await.unwrap_or_default()
     }
 
     /// What is known of the hypervisor, its accelerators, the transport and the helper programs, and what the host has

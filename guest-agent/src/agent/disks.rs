@@ -1,7 +1,7 @@
 //! The VM's disks, known by their serials: `root` (tools), `layers` (read-only, mapped piecewise) and `data`
 //! (ext4, the only thing in the guest that outlives a boot).
 //!
-//! The data disk is formatted only when its first blocks are all zeroes; anything else that is not ext4 is an
+//! Disks of volumes (agent::volumes) are made ready as the data disk is. One is formatted only when its first blocks are all zeroes; anything else that is not ext4 is an
 //! error, never overwritten.
 
 use std::fs::{self, File};
@@ -13,19 +13,20 @@ use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
 
+use crate::agent::mounted::is_mounted;
 use crate::{paths, sys};
 
-/// How long a disk may take to appear after its driver is loaded.
-const APPEAR: Duration = Duration::from_secs(5);
+/// How long a disk may take to appear after its driver is loaded, or after it was plugged in.
+const APPEAR: Duration = Duration::from_secs(10);
 
 /// Why a disk is of no use.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DiskError {
     /// No such device.
     #[error("no disk with serial {0}")]
-    Missing(&'static str),
+    Missing(String),
     /// It holds something else.
-    #[error("the data disk is neither empty nor ext4; it is left alone")]
+    #[error("the disk is neither empty nor ext4; it is left alone")]
     Foreign,
     /// A program of root.erofs failed.
     #[error("{program} failed ({status}): {output}")]
@@ -60,12 +61,12 @@ pub(crate) fn find(serial: &str) -> Option<PathBuf> {
 }
 
 /// Waits for the device with this serial.
-pub(crate) async fn appear(serial: &'static str) -> Result<PathBuf, DiskError> {
+pub(crate) async fn appear(serial: &str) -> Result<PathBuf, DiskError> {
     let deadline = Instant::now() + APPEAR;
     loop {
         match find(serial) {
             Some(device) if device.exists() => return Ok(device),
-            _ if Instant::now() > deadline => return Err(DiskError::Missing(serial)),
+            _ if Instant::now() > deadline => return Err(DiskError::Missing(serial.to_owned())),
             _ => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
@@ -75,12 +76,6 @@ pub(crate) async fn appear(serial: &'static str) -> Result<PathBuf, DiskError> {
 pub(crate) fn numbers(device: &Path) -> io::Result<(u64, u64)> {
     let number = fs::metadata(device)?.rdev();
     Ok((nix::sys::stat::major(number), nix::sys::stat::minor(number)))
-}
-
-/// Whether something is mounted at `target`.
-pub(crate) fn is_mounted(target: &str) -> bool {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    mounts.lines().any(|line| line.split(' ').nth(1) == Some(target))
 }
 
 /// Mounts root.erofs, whose programs the data disk may need.
@@ -109,7 +104,7 @@ fn run_tool(program: &'static str, arguments: &[&str], device: &Path) -> Result<
     }
 }
 
-/// What the first blocks of the data disk say.
+/// What the first blocks of a disk say.
 #[derive(Debug, PartialEq, Eq)]
 enum Content {
     Empty,
@@ -147,20 +142,29 @@ pub(crate) fn format_data(device: &Path) -> Result<(), DiskError> {
     step("forget the data disk", sys::forget_blocks(&file))
 }
 
-/// The first blocks of the data disk.
+/// The first blocks of a disk.
 fn head(file: &File) -> Result<Vec<u8>, DiskError> {
     let mut head = vec![0; 64 * 1024];
-    step("read the data disk", file.read_exact_at(&mut head, 0))?;
+    step("read the disk", file.read_exact_at(&mut head, 0))?;
     Ok(head)
 }
 
-/// Makes the data disk ready and mounts it: formats an empty one, checks one with errors, grows a grown one.
+/// Makes the data disk ready and mounts it.
 pub(crate) fn mount_data(device: &Path) -> Result<(), DiskError> {
-    if is_mounted(paths::DATA) {
+    mount_ext4(device, Path::new(paths::DATA))?;
+    for dir in ["containers", "volumes", "trash"] {
+        step("folders of the data disk", fs::create_dir_all(Path::new(paths::DATA).join(dir)))?;
+    }
+    Ok(())
+}
+
+/// Mounts a disk: formats an empty one, checks one with errors, grows a grown one. Done when something is mounted there.
+pub(crate) fn mount_ext4(device: &Path, place: &Path) -> Result<(), DiskError> {
+    if is_mounted(place) {
         return Ok(());
     }
-    let file = step("open the data disk", File::options().read(true).open(device))?;
-    let device_bytes = step("size of the data disk", sys::block_size(&file))?;
+    let file = step("open the disk", File::options().read(true).open(device))?;
+    let device_bytes = step("size of the disk", sys::block_size(&file))?;
     let head = head(&file)?;
     match inspect(&head) {
         Content::Empty => format(device)?,
@@ -174,16 +178,13 @@ pub(crate) fn mount_data(device: &Path) -> Result<(), DiskError> {
     // noinit_itable: the background zeroing of inode tables would fill the host's sparse file.
     let options = Some("discard,noinit_itable,errors=remount-ro,commit=15");
     let flags = MsFlags::MS_NOATIME | MsFlags::MS_NODEV;
-    step("mount the data disk", mount(Some(device), paths::DATA, Some("ext4"), flags, options))?;
+    step("mount the disk", mount(Some(device), place, Some("ext4"), flags, options))?;
     if let Content::Ext4 { size_bytes, block_bytes, .. } = inspect(&head) {
         // Less than a block group more is not worth it.
         if device_bytes > size_bytes + (128 << 20) {
-            let root = step("open the data disk's root", File::open(paths::DATA))?;
-            step("grow the data disk", sys::resize_ext4(&root, device_bytes / block_bytes))?;
+            let root = step("open the disk's root", File::open(place))?;
+            step("grow the disk", sys::resize_ext4(&root, device_bytes / block_bytes))?;
         }
-    }
-    for dir in ["containers", "volumes", "trash"] {
-        step("folders of the data disk", fs::create_dir_all(Path::new(paths::DATA).join(dir)))?;
     }
     Ok(())
 }
@@ -192,13 +193,13 @@ pub(crate) fn mount_data(device: &Path) -> Result<(), DiskError> {
 fn repair(device: &Path) -> Result<(), DiskError> {
     match run_tool("/usr/sbin/e2fsck", &["-p"], device) {
         Ok(code) => {
-            tracing::warn!(code, "the data disk was not unmounted; e2fsck has checked it");
+            tracing::warn!(device = %device.display(), code, "a disk was not unmounted; e2fsck has checked it");
             Ok(())
         }
         Err(error) => {
-            tracing::warn!(%error, "the data disk needs repair");
+            tracing::warn!(device = %device.display(), %error, "a disk needs repair");
             let code = run_tool("/usr/sbin/e2fsck", &["-y", "-f"], device)?;
-            tracing::warn!(code, "e2fsck has repaired the data disk");
+            tracing::warn!(device = %device.display(), code, "e2fsck has repaired a disk");
             Ok(())
         }
     }
@@ -216,8 +217,6 @@ fn format(device: &Path) -> Result<(), DiskError> {
         "65536",
         "-J",
         "size=64",
-        "-L",
-        "coracle-data",
         "-E",
         "lazy_itable_init=1,lazy_journal_init=1,nodiscard,packed_meta_blocks=1",
     ];

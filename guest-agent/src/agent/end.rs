@@ -1,4 +1,4 @@
-//! The last moments before the power goes: the data disk is left as a clean file system.
+//! The last moments before the power goes: the data disk and volumes' disks are left as clean file systems.
 //!
 //! What keeps it busy goes first: shims that hold logs open, then the containers' mounts, of which overlays write
 //! to it. Folders of the host stay mounted: their server may be gone, and then nothing would answer.
@@ -15,10 +15,10 @@ use crate::paths;
 const PATIENCE: Duration = Duration::from_millis(800);
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Mount points of containers' own, and the data disk.
+/// Mount points of containers' own, volumes' disks, and the data disk.
 fn is_ours(target: &str) -> bool {
     let below = |folder: &str| target.strip_prefix(paths::RUN).is_some_and(|rest| rest.starts_with(folder));
-    target == paths::DATA || ["/c/", "/m/", "/v/"].into_iter().any(below)
+    target == paths::DATA || ["/c/", "/d/", "/m/", "/v/"].into_iter().any(below)
 }
 
 /// The targets in a process's mountinfo (proc(5)), last mounted first.

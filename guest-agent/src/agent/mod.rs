@@ -21,6 +21,7 @@ mod join;
 mod late;
 mod layers;
 mod logs;
+pub(crate) mod mounted;
 mod net;
 mod recover;
 mod resources;

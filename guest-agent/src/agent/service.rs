@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 
 use crate::agent::failure::Failure;
 use crate::agent::guest::{self, Guest};
-use crate::agent::{archive, disks, isolation, resources, shares, stats, top};
+use crate::agent::{archive, disks, isolation, resources, shares, stats, top, volumes};
 
 /// The service over one [`Guest`].
 pub(crate) struct Service {
@@ -233,6 +233,18 @@ impl Agent for Service {
     ) -> Answer<v1::RemoveVolumeReply> {
         self.guest.remove_volume(request.into_inner().name).await?;
         Ok(Response::new(v1::RemoveVolumeReply {}))
+    }
+
+    async fn mount_disk(&self, request: Request<v1::MountDiskRequest>) -> Answer<v1::MountDiskReply> {
+        // The tools that format and check it come with the disks.
+        self.guest.disks().await?;
+        volumes::disk::mount(&request.into_inner().serial).await?;
+        Ok(Response::new(v1::MountDiskReply {}))
+    }
+
+    async fn unmount_disk(&self, request: Request<v1::UnmountDiskRequest>) -> Answer<v1::UnmountDiskReply> {
+        volumes::disk::unmount(&request.into_inner().serial).await?;
+        Ok(Response::new(v1::UnmountDiskReply {}))
     }
 
     async fn mount_share(&self, request: Request<v1::MountShareRequest>) -> Answer<v1::MountShareReply> {

@@ -23,6 +23,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::agent::failure::Failure;
 use crate::agent::guest::blocking;
+use crate::agent::mounted::{device_of, is_mounted, pids, used_elsewhere};
 use crate::paths;
 use crate::sys::touch::{Toucher, look_anew, mode_anew};
 
@@ -79,11 +80,6 @@ pub(crate) async fn mount_share(request: v1::MountShareRequest) -> Result<(), Fa
     })
 }
 
-fn is_mounted(place: &Path) -> bool {
-    let Ok(mounts) = fs::read_to_string("/proc/self/mountinfo") else { return false };
-    mounts.lines().any(|line| line.split(' ').nth(4) == place.to_str())
-}
-
 /// Unmounts it, unless a container has something of it mounted.
 pub(crate) async fn unmount_share(tag: String) -> Result<(), Failure> {
     let place = place(&tag)?;
@@ -105,33 +101,6 @@ pub(crate) async fn unmount_share(tag: String) -> Result<(), Failure> {
         }
     })
     .await
-}
-
-/// `major:minor` of what is mounted at `place`.
-fn device_of(place: &Path) -> Option<String> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let line = mounts.lines().find(|line| line.split(' ').nth(4) == place.to_str())?;
-    line.split(' ').nth(2).map(str::to_owned)
-}
-
-/// Whether another mount namespace than ours has it.
-fn used_elsewhere(device: &str) -> bool {
-    let own = fs::read_link("/proc/self/ns/mnt").ok();
-    let mut seen = HashSet::new();
-    pids().into_iter().any(|process| {
-        let Ok(space) = fs::read_link(process.join("ns/mnt")) else { return false };
-        if Some(&space) == own.as_ref() || !seen.insert(space) {
-            return false;
-        }
-        let mounts = fs::read_to_string(process.join("mountinfo")).unwrap_or_default();
-        mounts.lines().any(|line| line.split(' ').nth(2) == Some(device))
-    })
-}
-
-fn pids() -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let numbered = |name: &std::ffi::OsStr| name.as_bytes().iter().all(u8::is_ascii_digit);
-    entries.flatten().filter(|entry| numbered(&entry.file_name())).map(|entry| entry.path()).collect()
 }
 
 /// The file or folder that a mount's source names, without leaving the share or following a link.

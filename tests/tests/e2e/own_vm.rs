@@ -85,12 +85,7 @@ async fn a_container_has_a_kernel_of_its_own() {
     let mut host = host;
     host.kill_daemon().await;
     host.start_daemon().await;
-    let again = eventually("the container is found again", Duration::from_secs(20), || {
-        let exec = host.docker(&format!("exec own cat {BOOT_ID}"));
-        async move { Some(exec.finish().await).filter(|run| run.code == 0).map(|run| run.stdout) }
-    })
-    .await;
-    assert_eq!(again.trim(), before);
+    assert_eq!(ok(&host, &format!("exec own cat {BOOT_ID}")).await, before);
 
     // Its files outlive its VM.
     ok(&host, "stop -t 1 own").await;
@@ -207,12 +202,7 @@ async fn a_spare_vm_becomes_the_next_containers_and_nobody_elses() {
         async move { is_gone.then_some(()) }
     })
     .await;
-    let again = eventually("the container is found again", Duration::from_secs(20), || {
-        let exec = host.docker(&format!("exec {given} cat {BOOT_ID}"));
-        async move { Some(exec.finish().await).filter(|run| run.code == 0).map(|run| run.stdout) }
-    })
-    .await;
-    assert_eq!(again.trim(), boot_id);
+    assert_eq!(ok(&host, &format!("exec {given} cat {BOOT_ID}")).await, boot_id);
     ok(&host, &format!("restart -t 0 {given}")).await;
     assert_eq!(ok(&host, &format!("exec {given} hostname")).await, "given");
 
@@ -225,7 +215,6 @@ async fn what_would_reach_out_of_its_vm_is_refused() {
     let host = Host::start().await;
     ok(&host, "network create together").await;
     for (options, word) in [
-        ("-v named:/data", "the volume named"),
         ("--network together", "the network together"),
         ("--network container:other", "share namespaces"),
         ("--pid container:other", "share namespaces"),
@@ -236,5 +225,68 @@ async fn what_would_reach_out_of_its_vm_is_refused() {
     ok(&host, &format!("create --name lonely --runtime vm {HELLO}")).await;
     let said = refused(&host, "network connect together lonely").await;
     assert!(said.contains("cannot join the network together"), "{said}");
+    host.finish().await;
+}
+
+/// Disks of volumes on this computer.
+fn disks(host: &Host) -> usize {
+    std::fs::read_dir(host.home().join("disks/volumes")).map_or(0, Iterator::count)
+}
+
+#[tokio::test]
+async fn a_named_volume_is_a_disk_that_goes_from_vm_to_vm() {
+    let mut host = Host::start().await;
+    // Of an own VM: filled from the image, then found by others, in VMs of their own and in the one that is shared.
+    let own = "run --rm --runtime vm -v goods:/etc";
+    let write = ["sh", "-c", "echo one > /etc/one; chown 7:8 /etc/one; cat /etc/passwd"];
+    let passwd = host.docker_args(own.split(' ').chain([HELLO]).chain(write)).ok().await;
+    assert_eq!(passwd, host.docker(&format!("run --rm {HELLO} cat /etc/passwd")).ok().await);
+    assert_eq!(ok(&host, &format!("{own} {HELLO} cat /etc/one")).await, "one");
+    let shared = "run --rm -v goods:/goods";
+    assert_eq!(ok(&host, &format!("{shared} {HELLO} stat -c %u:%g /goods/one")).await, "7:8");
+    assert!(ok(&host, &format!("{shared} {HELLO} cp /goods/one /goods/two")).await.is_empty());
+
+    // Where a container runs with it, it stays.
+    ok(&host, &format!("run -d --runtime vm --name holder -v goods:/goods {HELLO} sleep 1000")).await;
+    assert_eq!(ok(&host, "exec holder cat /goods/two").await, "one");
+    let elsewhere = format!("{shared} {HELLO} true");
+    let said = refused(&host, &elsewhere).await;
+    assert!(said.contains("volume goods is a disk of its own and in use in another VM"), "{said}");
+    host.kill_daemon().await;
+    host.start_daemon().await;
+    let script = "echo three > /goods/three; sync /goods/three";
+    host.docker_args(["exec", "holder", "sh", "-c", script]).ok().await;
+    assert!(refused(&host, &elsewhere).await.contains("in use in another VM"));
+    let usage = ok(&host, "system df -v --format {{range.Volumes}}{{.Name}}={{.Size}}{{end}}").await;
+    assert!(usage.starts_with("goods=") && usage.ends_with("MB"), "{usage}");
+
+    // What was synced outlives a VM that is killed.
+    for process in host.processes("run/own") {
+        if process.command.contains("qemu") {
+            process.kill();
+        }
+    }
+    eventually("its container's end is known", Duration::from_secs(20), || async {
+        (ok(&host, "inspect -f {{.State.Running}} holder").await == "false").then_some(())
+    })
+    .await;
+    assert_eq!(ok(&host, &format!("{shared} {HELLO} cat /goods/three")).await, "three");
+    ok(&host, "start holder").await;
+    assert_eq!(ok(&host, "exec holder cat /goods/three").await, "three");
+    ok(&host, "rm -f holder").await;
+
+    // What began in the shared VM stays there; a volume that was made as a disk takes a copy of it everywhere.
+    ok(&host, &format!("run --rm -v old:/old {HELLO} cp /etc/passwd /old/kept")).await;
+    let said = refused(&host, &format!("create --runtime vm -v old:/old {HELLO}")).await;
+    assert!(said.contains("volume old lies on the disk of the VM that containers share"), "{said}");
+    ok(&host, "volume create -o type=disk new").await;
+    ok(&host, &format!("run --rm -v old:/old -v new:/new {HELLO} cp -a /old/. /new/")).await;
+    let copied = host.docker(&format!("run --rm --runtime vm -v new:/new {HELLO} cat /new/kept"));
+    assert_eq!(copied.ok().await, passwd);
+
+    assert_eq!(disks(&host), 2);
+    ok(&host, "volume rm goods new old").await;
+    eventually("the disks are gone", Duration::from_secs(10), || async { (disks(&host) == 0).then_some(()) })
+        .await;
     host.finish().await;
 }

@@ -26,7 +26,7 @@ const E2E: &str = "package(coracle-e2e)";
 const OWN_VM: &str = "test(=docker::run_gives_output_and_exit_codes) or test(=docker::stdin_reaches_the_container_and_ends) \
                       or test(=docker::a_container_lives_its_whole_life) or test(=docker::wait_start_attached_and_restart) \
                       or test(=docker::logs_follow_until_the_end) or test(=docker::events_tell_what_happens) \
-                      or test(=verbs::changes_export_and_commit) \
+                      or test(=verbs::changes_export_and_commit) or test(=verbs::files_go_in_and_out) \
                       or test(=verbs::attach_wait_kill_ls_port_rename_rm_and_stop)";
 
 /// Which tests.

@@ -71,7 +71,7 @@ impl Engine {
         }
         spec::check(&record)?;
         let (mounts, discarded) = self.planned(&record)?;
-        crate::own_vm::check(&record, mounts.iter().map(|wanted| &wanted.mount))?;
+        crate::own_vm::check(&record)?;
         let foreign = if platform.is_some() { None } else { foreign(&image) };
         let warnings = checked.warnings.into_iter().chain(discarded).chain(foreign).collect();
         let engine = self.clone();

@@ -149,7 +149,7 @@ impl Engine {
         if wanted.is_empty() {
             return Ok(());
         }
-        let (mounts, new) = self.shared.volumes.acquire(&record.id, wanted).await?;
+        let (mounts, new) = self.shared.volumes.acquire(&record.id, record.has_own_vm(), wanted).await?;
         record.mounts = mounts;
         for volume in new {
             event(&self.shared, "create", &volume.name, &[]);
@@ -175,17 +175,19 @@ async fn unused(shared: &Shared, filters: &PruneFilters) -> Vec<String> {
     all.filter(|(v, users)| *users == 0 && filters.admit(v)).map(|(v, _)| v.name).collect()
 }
 
-/// Bytes of each volume, as far as the guest can say.
+/// Bytes of each volume: of those that are disks from here, of others as far as the guest can say.
 async fn sizes(shared: &Shared, names: &[String]) -> HashMap<String, u64> {
-    let Some(agent) = shared.machine.agent().filter(|_| !names.is_empty()) else { return HashMap::new() };
-    let request = v1::DiskUsageRequest { container_ids: Vec::new(), volumes: names.to_vec() };
+    let disks = shared.volumes.disks().await.into_iter().filter(|(name, _)| names.contains(name));
+    let mut sizes: HashMap<_, _> =
+        disks.map(|(name, serial)| (name, shared.volume_disks.bytes(&serial))).collect();
+    let volumes: Vec<_> = names.iter().filter(|name| !sizes.contains_key(*name)).cloned().collect();
+    let Some(agent) = shared.machine.agent().filter(|_| !volumes.is_empty()) else { return sizes };
+    let request = v1::DiskUsageRequest { container_ids: Vec::new(), volumes };
     match call(SLOW, agent.grpc().disk_usage(request)).await {
-        Ok(reply) => reply.volumes,
-        Err(error) => {
-            tracing::warn!(?error, "the guest does not say how large the volumes are");
-            HashMap::new()
-        }
+        Ok(reply) => sizes.extend(reply.volumes),
+        Err(error) => tracing::warn!(?error, "the guest does not say how large the volumes are"),
     }
+    sizes
 }
 
 async fn remove(shared: &Arc<Shared>, name: &str) -> Result<(), Error> {
@@ -196,6 +198,7 @@ async fn remove(shared: &Arc<Shared>, name: &str) -> Result<(), Error> {
     {
         tracing::warn!(volume = name, %error, "its folder stays; removed at the next start of the VM");
     }
+    shared.discard_disks().await;
     Ok(())
 }
 

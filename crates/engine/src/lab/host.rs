@@ -52,22 +52,9 @@ pub(super) fn is_copy(pid: u32) -> Option<bool> {
 
 /// What a file or folder takes on the disk, holes left out.
 pub(super) fn disk_bytes(path: &Path) -> u64 {
-    let Ok(meta) = fs::symlink_metadata(path) else { return 0 };
-    let below = if meta.is_dir() { fs::read_dir(path).ok() } else { None };
+    let below = if path.is_dir() { fs::read_dir(path).ok() } else { None };
     let below = below.into_iter().flatten().flatten().map(|entry| disk_bytes(&entry.path()));
-    allocated(&meta) + below.sum::<u64>()
-}
-
-#[cfg(unix)]
-fn allocated(meta: &fs::Metadata) -> u64 {
-    use std::os::unix::fs::MetadataExt as _;
-    meta.blocks().saturating_mul(512)
-}
-
-/// The system does not say it of a sparse file without opening it; the size is the most that it can be.
-#[cfg(not(unix))]
-fn allocated(meta: &fs::Metadata) -> u64 {
-    meta.len()
+    vmm::allocated_bytes(path).unwrap_or_default() + below.sum::<u64>()
 }
 
 /// The workload, on the host: in a process of its own, as in the guest.

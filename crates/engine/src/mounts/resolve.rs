@@ -8,12 +8,14 @@ use types::ContainerId;
 use super::{Mount, Source};
 use crate::error::Error;
 use crate::record::Record;
+use crate::session::Of;
 use crate::shares::Shares;
 use crate::task::Shared;
 use crate::volume::Local;
 
 /// In which VM, and for whom.
 pub(crate) struct User<'a> {
+    pub(crate) of: Of,
     pub(crate) agent: &'a vmm::Agent,
     pub(crate) shares: &'a Arc<Shares>,
     /// A container, or somebody that is none but holds the host's folders under an id like one.
@@ -74,13 +76,19 @@ async fn volume(
             }
             Ok((v1::mount::Source::Share(share), read_only))
         }
-        Local::Folder | Local::Tmpfs => {
-            shared.volumes.dig(user.agent, name).await?;
+        Local::Folder | Local::Disk | Local::Tmpfs => {
+            let disk = volume.disk().unwrap_or_default().to_owned();
+            if disk.is_empty() {
+                shared.volumes.dig(user.agent, name).await?;
+            } else {
+                shared.attach_disk(&user.of, user.agent, (name, &disk), user.id).await?;
+            }
             let source = v1::VolumeSource {
                 name: name.to_owned(),
                 subpath: subpath.to_owned(),
                 copy_up: copy_up && subpath.is_empty(),
                 options: volume.options,
+                disk,
             };
             Ok((v1::mount::Source::Volume(source), false))
         }

@@ -1,12 +1,13 @@
 //! What a container with a VM of its own cannot have, said at its creation.
 
 use crate::error::{Error, Invalid};
-use crate::mounts::{Mount, Source};
 use crate::record::Record;
 
+/// Volumes are checked where they are known ([`crate::volume`]).
+///
 /// # Errors
 /// [`Invalid::OwnVm`] with what it cannot have and what to do instead.
-pub(crate) fn check<'m>(record: &Record, mounts: impl Iterator<Item = &'m Mount>) -> Result<(), Error> {
+pub(crate) fn check(record: &Record) -> Result<(), Error> {
     if !record.has_own_vm() {
         return Ok(());
     }
@@ -18,14 +19,6 @@ pub(crate) fn check<'m>(record: &Record, mounts: impl Iterator<Item = &'m Mount>
     }
     for network in &record.networks {
         join_network(record, &network.network)?;
-    }
-    for mount in mounts {
-        if let Source::Volume { name, anonymous: false, .. } = &mount.source {
-            return refuse(format!(
-                "mount the volume {name}, which lies on the disk of the VM that other containers share; use a folder of \
-                 this computer"
-            ));
-        }
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ use crate::machine::{Machine, agent_of};
 use crate::mounts::Source;
 use crate::options::StopOptions;
 use crate::record::Record;
-use crate::session;
+use crate::session::{self, Of};
 use crate::shares::{Roots, Shares};
 use crate::task::Shared;
 use size::Size;
@@ -123,6 +123,11 @@ impl OwnVms {
         self.live().values().filter_map(|own| own.vm.agent()).collect()
     }
 
+    /// Those that there are, with their containers.
+    pub(crate) fn machines(&self) -> Vec<(ContainerId, Arc<dyn Machine>)> {
+        self.live().iter().map(|(id, own)| (id.clone(), Arc::clone(&own.machine))).collect()
+    }
+
     /// The agent of a container's own VM that is up.
     pub(crate) fn agent(&self, id: &ContainerId) -> Option<vmm::Agent> {
         self.live().get(id).and_then(|own| own.vm.agent())
@@ -195,10 +200,13 @@ impl OwnVms {
     }
 
     fn config(&self, record: &Record) -> VmConfig {
-        let folders = record.mounts.iter().any(|mount| matches!(mount.source, Source::HostPath { .. }));
+        let mounts = |is: fn(&Source) -> bool| record.mounts.iter().filter(move |mount| is(&mount.source));
+        let folders = mounts(|source| matches!(source, Source::HostPath { .. })).count();
+        let disks = mounts(|source| matches!(source, Source::Volume { anonymous: false, .. })).count();
         let config = self.config_of(record.id.short(), size::of(&record.host_config));
-        // A copy's memory cannot be shared with a daemon that serves folders.
-        let boots = folders || record.lab.is_some_and(|lab| lab.boots);
+        // A copy's memory cannot be shared with a daemon that serves folders, and it has fewer ports for disks.
+        let boots =
+            folders > 0 || disks > vmm::COPYS_DISKS as usize || record.lab.is_some_and(|lab| lab.boots);
         VmConfig { templates: config.templates.filter(|_| !boots), ..config }
     }
 
@@ -386,6 +394,7 @@ impl Shared {
     pub(crate) async fn remove_own_vm(self: &Arc<Self>, record: &Record) {
         // Made anew where it is off, for what it left.
         let Some(own) = self.own_vm(record) else { return };
+        self.leave_disks(&Of::container(record), &*own.machine).await;
         self.own_vms.live().remove(&record.id);
         remove(&own.vm).await;
     }

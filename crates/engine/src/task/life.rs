@@ -12,6 +12,7 @@ use super::attach::Parked;
 use crate::agent::{CallError, QUICK, SLOW, call, process, start_failure};
 use crate::error::{Error, StateConflict};
 use crate::restart;
+use crate::session::Of;
 use crate::signal::{self, SIGKILL, SIGTERM};
 use crate::spec;
 use crate::state::{Cause, Change, Exit, Failure, Run, State};
@@ -73,7 +74,7 @@ impl Task {
     async fn start(&mut self, agent: &vmm::Agent) -> Result<(), Trouble> {
         let started = self.start_with(agent).await;
         if started.is_err() {
-            self.shared.shares_of(&self.record).release(&self.record.id);
+            self.shared.let_go_of_mounts(&self.record);
         }
         started
     }
@@ -106,7 +107,8 @@ impl Task {
         self.fill_networks(&mut request);
         request.join = join;
         let shares = self.shared.shares_of(&self.record);
-        let user = crate::mounts::User { agent, shares: &shares, id: &self.record.id };
+        let of = Of::container(&self.record);
+        let user = crate::mounts::User { of, agent, shares: &shares, id: &self.record.id };
         let mounts = crate::mounts::resolve(&self.shared, &user, &self.record).await;
         request.mounts = mounts.map_err(Trouble::Failed)?;
         match self.shared.ports.open(&self.record).await {
@@ -131,6 +133,8 @@ impl Task {
                 self.networks_connected();
                 self.shared.own_vm_used(&self.record);
                 let stored = self.apply(Change::Started(run)).await;
+                // From here on it holds its volumes' disks by running.
+                self.shared.volume_disks.release(&self.record.id);
                 self.event("start", &[]);
                 stored.map_err(Trouble::Failed)
             }

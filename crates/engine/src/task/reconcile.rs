@@ -66,7 +66,7 @@ impl Task {
         // The death of a VM that it has to itself is its own death, and the policy's business.
         let lost = matches!(exit.cause, Cause::Vm { .. }) && !self.record.has_own_vm();
         crate::engine::volumes::tell(&self.shared, &self.record, "unmount");
-        self.shared.shares_of(&self.record).release(&self.record.id);
+        self.shared.let_go_of_mounts(&self.record);
         for exec in self.shared.registry.execs_of(&self.record.id) {
             exec.killed();
         }

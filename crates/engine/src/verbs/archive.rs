@@ -19,10 +19,12 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::mounts;
 use crate::record::Record;
+use crate::session::Of;
 use crate::shares::Shares;
 use crate::spec;
 use crate::state::State;
 use crate::streams::Output;
+use crate::task::Shared;
 
 /// How long the guest may take to finish what it was sent: writing may wait for its disk.
 const FINISH: std::time::Duration = std::time::Duration::from_secs(600);
@@ -188,7 +190,7 @@ impl Engine {
             return Ok((Vec::new(), None));
         }
         let agent = self.shared().machine_of(record).ensure_running().await?;
-        let borrowed = Borrowed::new(self.shared().shares_of(record));
+        let borrowed = Borrowed::new(self.shared(), Of::container(record), self.shared().shares_of(record));
         let mounts = mounts::resolve(self.shared(), &borrowed.user(&agent), record).await?;
         Ok((mounts, Some(borrowed)))
     }
@@ -222,27 +224,30 @@ pub(super) async fn send<E: std::fmt::Display>(
     Ok(answer.error.map(|error| (error.code(), error.message)))
 }
 
-/// Folders of the host, shown to the guest as long as this lives.
+/// Folders of the host, and disks of volumes, that the guest has as long as this lives.
 pub(super) struct Borrowed {
+    shared: Arc<Shared>,
+    of: Of,
     shares: Arc<Shares>,
     id: ContainerId,
 }
 
 impl Borrowed {
     /// Under a name of its own: the end of this must not take away what a container's start has been given.
-    pub(super) fn new(shares: Arc<Shares>) -> Self {
-        Self { shares, id: ContainerId::random() }
+    pub(super) fn new(shared: &Arc<Shared>, of: Of, shares: Arc<Shares>) -> Self {
+        Self { shared: Arc::clone(shared), of, shares, id: ContainerId::random() }
     }
 
     /// In whose name they are borrowed.
     pub(super) fn user<'a>(&'a self, agent: &'a vmm::Agent) -> mounts::User<'a> {
-        mounts::User { agent, shares: &self.shares, id: &self.id }
+        mounts::User { of: self.of.clone(), agent, shares: &self.shares, id: &self.id }
     }
 }
 
 impl Drop for Borrowed {
     fn drop(&mut self) {
         self.shares.release(&self.id);
+        self.shared.volume_disks.release(&self.id);
     }
 }
 

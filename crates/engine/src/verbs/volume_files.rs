@@ -148,9 +148,11 @@ impl Engine {
 
     /// The volume as the guest knows it, and what keeps it there.
     async fn stood_up(&self, name: &str) -> Result<(vmm::Agent, v1::Mount, Borrowed), Error> {
-        self.shared().volumes.get(name).await?;
-        let agent = agent_of(&*self.shared().machine, "volumes are kept in it").await?;
-        let borrowed = Borrowed::new(Arc::clone(&self.shared().shares));
+        let shared = self.shared();
+        let of = shared.home_of(&shared.volumes.get(name).await?).await;
+        let machine = shared.machine(&of).unwrap_or_else(|| Arc::clone(&shared.machine));
+        let agent = agent_of(&*machine, "volumes are kept in it").await?;
+        let borrowed = Borrowed::new(shared, of, Arc::clone(&shared.shares));
         let volume = mounts::whole_volume(self.shared(), &borrowed.user(&agent), name).await?;
         Ok((agent, volume, borrowed))
     }

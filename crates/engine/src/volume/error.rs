@@ -56,6 +56,34 @@ pub enum VolumeError {
     /// `size`.
     #[error("create {0}: quota size requested but no quota support")]
     Quota(String),
+    /// Its disk is in another VM.
+    #[error(
+        "volume {name} is a disk of its own and in use in another VM, by {user}; a disk is in one VM at a time"
+    )]
+    InOtherVm {
+        /// Which.
+        name: String,
+        /// A container, for people.
+        user: String,
+    },
+    /// It lies where the container's VM cannot reach it.
+    #[error("volume {name} {place}, and cannot be mounted in another VM; {help}")]
+    OutOfReach {
+        /// Which.
+        name: String,
+        /// Where its contents are.
+        place: &'static str,
+        /// The way out.
+        help: &'static str,
+    },
+    /// Its disk could not be made, plugged in or taken out.
+    #[error("the volume's disk {}: {detail}", path.display())]
+    Disk {
+        /// Which.
+        path: std::path::PathBuf,
+        /// Why.
+        detail: String,
+    },
     /// Another version of Coracle wrote it.
     #[error("volume {0}: its record is unreadable for this version of Coracle")]
     Unreadable(String),
@@ -65,14 +93,15 @@ impl VolumeError {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound(_) | Self::Driver { .. } => ErrorKind::NotFound,
-            Self::InUse { .. } => ErrorKind::Conflict,
+            Self::InUse { .. } | Self::InOtherVm { .. } => ErrorKind::Conflict,
             Self::Name(_)
             | Self::ShortName(_)
             | Self::LongName(_)
             | Self::Option { .. }
             | Self::MissingOption { .. }
+            | Self::OutOfReach { .. }
             | Self::Quota(_) => ErrorKind::InvalidParameter,
-            Self::Unreadable(_) => ErrorKind::System,
+            Self::Disk { .. } | Self::Unreadable(_) => ErrorKind::System,
         }
     }
 }

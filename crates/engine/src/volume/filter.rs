@@ -100,6 +100,7 @@ mod tests {
             created_unix_ns: 1,
             labels: labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
             options: HashMap::new(),
+            home: crate::volume::Home::Nowhere,
         }
     }
 

@@ -9,8 +9,10 @@ use crate::error::Error;
 /// What a volume of the driver `local` is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Local {
-    /// A folder on the data disk.
+    /// A folder on the data disk, or a disk of its own, as its first container needs it.
     Folder,
+    /// A disk of its own: `type=disk`.
+    Disk,
     /// Memory, as long as a container uses it.
     Tmpfs,
     /// A folder of the host.
@@ -44,6 +46,10 @@ pub(super) fn check_options(name: &str, options: &HashMap<String, String>) -> Re
     if let Some(option) = given.into_iter().find(|option| !KNOWN.contains(&option.as_str())) {
         return Err(VolumeError::Option { name: name.to_owned(), option: option.clone() }.into());
     }
+    // Needs no device, unlike the types that mount(8) knows.
+    if let Ok(Local::Disk) = Local::of(options) {
+        return Ok(Local::Disk);
+    }
     for (option, others) in TOGETHER {
         if options.contains_key(option)
             && let Some(option) = others.iter().find(|other| !options.contains_key(**other))
@@ -67,6 +73,7 @@ impl Local {
                 Ok(Self::Host { path: text("device").into(), read_only: flags.contains(&"ro") })
             }
             "" if options.is_empty() => Ok(Self::Folder),
+            "disk" if options.len() == 1 => Ok(Self::Disk),
             "tmpfs" => Ok(Self::Tmpfs),
             other => Err(Error::Unsupported { field: "DriverOpts.type", given: other.to_owned() }),
         }

@@ -6,7 +6,8 @@
 //!                                          └──create──► volume, stale ──before its first use──► volume
 //! ```
 //!
-//! A folder on the data disk is made by the guest at the first use. One that belongs to a removed volume is never
+//! Where its contents lie is decided by the first container that is created with it ([`Home`]). A folder on the data disk is
+//! made by the guest at the first use. One that belongs to a removed volume is never
 //! shown to a new one of the same name: the row says `stale` until the guest has confirmed that it is gone.
 //!
 //! Invariants: a volume with users is not removed; users are the containers whose records name it, running or
@@ -14,6 +15,7 @@
 //!
 //! Must not know: how the guest keeps a volume, HTTP.
 
+mod disks;
 mod error;
 mod filter;
 mod local;
@@ -24,6 +26,7 @@ use std::collections::HashMap;
 use bollard_stubs::models;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use disks::VolumeDisks;
 pub use error::VolumeError;
 pub(crate) use filter::{ListFilters, PruneFilters};
 pub(crate) use local::Local;
@@ -45,9 +48,33 @@ pub(crate) struct Volume {
     pub(crate) labels: HashMap<String, String>,
     /// Of the driver: `type`, `device`, `o`.
     pub(crate) options: HashMap<String, String>,
+    #[serde(default)]
+    pub(crate) home: Home,
+}
+
+/// Where the contents of a volume lie that is neither memory nor a folder of the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Home {
+    /// No container was created with it yet.
+    Nowhere,
+    /// A folder on the data disk of the VM that containers share. What an earlier release made is there.
+    #[default]
+    DataDisk,
+    /// A folder on the data disk of the one container's own VM that it was made for.
+    OwnVm,
+    /// A disk of its own, with this serial.
+    Disk(String),
 }
 
 impl Volume {
+    /// The serial of the disk that it is, if it is one.
+    pub(crate) fn disk(&self) -> Option<&str> {
+        match &self.home {
+            Home::Disk(serial) => Some(serial),
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_anonymous(&self) -> bool {
         self.labels.contains_key(ANONYMOUS)
     }

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use types::ContainerId;
 
+use super::disks::new_serial;
 use super::error::VolumeError;
-use super::local::{check_name, check_options};
-use super::{ANONYMOUS, LOCAL, Volume};
+use super::local::{Local, check_name, check_options};
+use super::{ANONYMOUS, Home, LOCAL, Volume};
 use crate::agent::{QUICK, call};
 use crate::db::{Db, Kind};
 use crate::error::Error;
@@ -17,12 +18,22 @@ use crate::mounts::{Mount, NewVolume, Source, Wanted};
 use crate::record::Record;
 use crate::time::now_unix_ns;
 
-/// As the database holds it: a volume, or a folder that the guest has yet to remove, or both.
+/// As the database holds it: a volume, or what removed ones of its name have left, or both.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {
     volume: Option<Volume>,
+    /// The guest has yet to remove a folder.
     stale: bool,
+    /// Disks that are yet to be removed.
+    #[serde(default)]
+    discarded: Vec<String>,
+}
+
+impl Row {
+    fn is_empty(&self) -> bool {
+        self.volume.is_none() && !self.stale && self.discarded.is_empty()
+    }
 }
 
 #[derive(Default)]
@@ -90,16 +101,19 @@ impl Volumes {
             return Ok(Made { volume, new: false });
         }
         check_name(&name)?;
-        check_options(&name, &wanted.options)?;
+        let local = check_options(&name, &wanted.options)?;
         let mut labels = wanted.labels.clone();
         if anonymous {
             labels.insert(ANONYMOUS.to_owned(), String::new());
         }
         let created_unix_ns = now_unix_ns();
-        let volume = Volume { name: name.clone(), created_unix_ns, labels, options: wanted.options.clone() };
-        let row = Row { volume: Some(volume.clone()), stale: known.stale };
-        self.db.set(Kind::Volume, &name, &row).await?;
-        table.rows.insert(name, row);
+        let home = match local {
+            Local::Disk => Home::Disk(new_serial()),
+            _ => Home::Nowhere,
+        };
+        let volume =
+            Volume { name: name.clone(), created_unix_ns, labels, options: wanted.options.clone(), home };
+        self.keep(table, &name, Row { volume: Some(volume.clone()), ..known }).await?;
         Ok(Made { volume, new: true })
     }
 
@@ -107,13 +121,17 @@ impl Volumes {
     pub(crate) async fn acquire(
         &self,
         container: &ContainerId,
+        has_own_vm: bool,
         wanted: Vec<Wanted>,
     ) -> Result<(Vec<Mount>, Vec<Volume>), Error> {
         let mut table = self.table.lock().await;
         let (mut mounts, mut new) = (Vec::new(), Vec::new());
         for Wanted { mut mount, volume } in wanted {
             if let Source::Volume { name, .. } = &mut mount.source {
-                let made = self.create_in(&mut table, name, &volume).await;
+                let made = match self.create_in(&mut table, name, &volume).await {
+                    Ok(made) => self.settle(&mut table, &made, has_own_vm).await.map(|()| made),
+                    Err(error) => Err(error),
+                };
                 match made {
                     Ok(made) => {
                         name.clone_from(&made.volume.name);
@@ -137,6 +155,17 @@ impl Volumes {
         Ok((mounts, new))
     }
 
+    /// Decides where the volume lies that a container is created with.
+    async fn settle(&self, table: &mut Table, made: &Made, has_own_vm: bool) -> Result<(), Error> {
+        let home = home(&made.volume, made.new, has_own_vm)?;
+        let name = &made.volume.name;
+        let Some(row) = table.rows.get(name).filter(|_| home != made.volume.home).cloned() else {
+            return Ok(());
+        };
+        let volume = Volume { home, ..made.volume.clone() };
+        self.keep(table, name, Row { volume: Some(volume), ..row }).await
+    }
+
     /// The container is gone.
     pub(crate) async fn release(&self, record: &Record) {
         forget_user(&mut *self.table.lock().await, &record.mounts, &record.id);
@@ -157,7 +186,31 @@ impl Volumes {
         volumes.map(|volume| (users(&volume), volume)).map(|(users, volume)| (volume, users)).collect()
     }
 
-    /// Removes it here; the guest's folder is then stale.
+    /// The volumes that are disks: names and serials.
+    pub(crate) async fn disks(&self) -> Vec<(String, String)> {
+        let table = self.table.lock().await;
+        let volumes = table.rows.values().filter_map(|row| row.volume.as_ref());
+        volumes.filter_map(|volume| Some((volume.name.clone(), volume.disk()?.to_owned()))).collect()
+    }
+
+    /// Disks of removed volumes, with these volumes' names.
+    pub(crate) async fn discarded(&self) -> Vec<(String, String)> {
+        let table = self.table.lock().await;
+        let of = |(name, row): (&String, &Row)| {
+            row.discarded.iter().map(|serial| (name.clone(), serial.clone())).collect::<Vec<_>>()
+        };
+        table.rows.iter().flat_map(of).collect()
+    }
+
+    /// The disk of a removed volume is gone.
+    pub(crate) async fn forget_disk(&self, name: &str, serial: &str) -> Result<(), Error> {
+        let mut table = self.table.lock().await;
+        let Some(mut row) = table.rows.get(name).cloned() else { return Ok(()) };
+        row.discarded.retain(|other| other != serial);
+        self.keep(&mut table, name, row).await
+    }
+
+    /// Removes it here; the guest's folder is then stale, its disk discarded.
     pub(crate) async fn remove(&self, name: &str) -> Result<Volume, Error> {
         let mut table = self.table.lock().await;
         let volume = table.rows.get(name).and_then(|row| row.volume.clone());
@@ -166,9 +219,11 @@ impl Volumes {
             let users = users.iter().map(ToString::to_string).collect();
             return Err(VolumeError::InUse { name: name.to_owned(), users }.into());
         }
-        let row = Row { volume: None, stale: true };
-        self.db.set(Kind::Volume, name, &row).await?;
-        table.rows.insert(name.to_owned(), row);
+        let mut row = table.rows.get(name).cloned().unwrap_or_default();
+        row.volume = None;
+        row.stale |= volume.home == Home::DataDisk;
+        row.discarded.extend(volume.disk().map(str::to_owned));
+        self.keep(&mut table, name, row).await?;
         Ok(volume)
     }
 
@@ -188,14 +243,17 @@ impl Volumes {
         let removed = call(QUICK, agent.grpc().remove_volume(request)).await;
         removed.map_err(|error| error.into_error("remove the volume"))?;
         let mut table = self.table.lock().await;
-        match table.rows.get(name).cloned() {
-            Some(row) if row.volume.is_some() => {
-                let row = Row { stale: false, ..row };
-                self.db.set(Kind::Volume, name, &row).await?;
-                table.rows.insert(name.to_owned(), row);
-            }
-            _ => self.delete_row(&mut table, name).await?,
+        let row = table.rows.get(name).cloned().unwrap_or_default();
+        self.keep(&mut table, name, Row { stale: false, ..row }).await
+    }
+
+    /// Stores the row, or that there is none.
+    async fn keep(&self, table: &mut Table, name: &str, row: Row) -> Result<(), Error> {
+        if row.is_empty() {
+            return self.delete_row(table, name).await;
         }
+        self.db.set(Kind::Volume, name, &row).await?;
+        table.rows.insert(name.to_owned(), row);
         Ok(())
     }
 
@@ -206,7 +264,36 @@ impl Volumes {
     }
 }
 
-fn names(mounts: &[Mount]) -> impl Iterator<Item = &str> {
+/// Where the volume is to lie when a container is created with it, in the VM that others share or in its own.
+fn home(volume: &Volume, is_new: bool, has_own_vm: bool) -> Result<Home, Error> {
+    let out_of_reach =
+        |place, help| Err(VolumeError::OutOfReach { name: volume.name.clone(), place, help }.into());
+    match Local::of(&volume.options)? {
+        Local::Folder | Local::Disk => {}
+        _ if !has_own_vm => return Ok(volume.home.clone()),
+        Local::Tmpfs => {
+            return out_of_reach("is memory of the VM that containers share", "use a tmpfs of the container");
+        }
+        Local::Host { .. } => {
+            return out_of_reach("is a folder of this computer", "mount the folder by its path");
+        }
+    }
+    match (&volume.home, has_own_vm) {
+        (Home::Nowhere, false) => Ok(Home::DataDisk),
+        (Home::Nowhere, true) if is_new && volume.is_anonymous() => Ok(Home::OwnVm),
+        (Home::Nowhere, true) => Ok(Home::Disk(new_serial())),
+        (Home::DataDisk, true) => out_of_reach(
+            "lies on the disk of the VM that containers share",
+            "copy it into one made by `docker volume create -o type=disk`, which all can mount, one VM at a time",
+        ),
+        (Home::OwnVm, _) => {
+            out_of_reach("lies in the VM of the container that it was made for", "use a named one")
+        }
+        (home, _) => Ok(home.clone()),
+    }
+}
+
+pub(super) fn names(mounts: &[Mount]) -> impl Iterator<Item = &str> {
     mounts.iter().filter_map(|mount| match &mount.source {
         Source::Volume { name, .. } => Some(name.as_str()),
         _ => None,
@@ -253,7 +340,8 @@ mod tests {
         let (db, _) = Db::open(&path).unwrap();
         let volumes = Volumes::load(db.clone(), Vec::new(), &[]);
         let mut record = crate::record::tests::record();
-        let (mounts, new) = volumes.acquire(&record.id, wanted(&["/a", "vol:/b", "vol:/c"])).await.unwrap();
+        let (mounts, new) =
+            volumes.acquire(&record.id, false, wanted(&["/a", "vol:/b", "vol:/c"])).await.unwrap();
         assert_eq!((mounts.len(), new.len()), (3, 2));
         assert!(new[0].is_anonymous() && new[0].name.len() == 64 && !new[1].is_anonymous());
         record.mounts = mounts;
@@ -275,20 +363,61 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_first_container_decides_where_a_volume_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("engine.redb");
+        let (db, _) = Db::open(&path).unwrap();
+        let volumes = Volumes::load(db.clone(), Vec::new(), &[]);
+        let id = ContainerId::random();
+        volumes.create("fresh", &NewVolume::default()).await.unwrap();
+        assert_eq!(volumes.get("fresh").await.unwrap().home, Home::Nowhere);
+        volumes.acquire(&id, false, wanted(&["shared:/a"])).await.unwrap();
+        assert_eq!(volumes.get("shared").await.unwrap().home, Home::DataDisk);
+        let (mounts, _) = volumes.acquire(&id, true, wanted(&["fresh:/a", "/b"])).await.unwrap();
+        let fresh = volumes.get("fresh").await.unwrap();
+        let serial = fresh.disk().unwrap().to_owned();
+        let anonymous = names(&mounts).nth(1).unwrap().to_owned();
+        assert_eq!(volumes.get(&anonymous).await.unwrap().home, Home::OwnVm);
+        // Others can have the disk, too, but not what lies in one VM alone.
+        volumes.acquire(&id, false, wanted(&["fresh:/a"])).await.unwrap();
+        for (name, has_own_vm) in [("shared", true), (&*anonymous, true), (&*anonymous, false)] {
+            let refused = volumes.acquire(&id, has_own_vm, wanted(&[&format!("{name}:/a")])).await;
+            let refused = refused.unwrap_err();
+            assert!(refused.to_string().contains("cannot be mounted in another VM"), "{refused}");
+        }
+        let options = HashMap::from([("type".to_owned(), "disk".to_owned())]);
+        let made = NewVolume { options, ..NewVolume::default() };
+        let made = volumes.create("made", &made).await.unwrap().volume;
+        assert_eq!(volumes.disks().await.len(), 2);
+
+        // A removed one's disk is remembered until it is gone.
+        volumes.remove("made").await.unwrap();
+        assert_eq!(volumes.stale().await, Vec::<String>::new());
+        db.close().await;
+        let (db, loaded) = Db::open(&path).unwrap();
+        let volumes = Volumes::load(db, loaded.volumes, &[]);
+        let discarded = ("made".to_owned(), made.disk().unwrap().to_owned());
+        assert_eq!(volumes.discarded().await, std::slice::from_ref(&discarded));
+        volumes.forget_disk(&discarded.0, &discarded.1).await.unwrap();
+        assert_eq!(volumes.discarded().await, []);
+        assert_eq!(volumes.get("fresh").await.unwrap().disk(), Some(&*serial));
+    }
+
+    #[tokio::test]
     async fn a_creation_that_fails_leaves_no_anonymous_volume() {
         let folder = tempfile::tempdir().unwrap();
         let (db, _) = Db::open(&folder.path().join("engine.redb")).unwrap();
         let volumes = Volumes::load(db, Vec::new(), &[]);
         let id = ContainerId::random();
         let mut all = wanted(&["/a", "good:/b", "x:/c"]);
-        assert!(volumes.acquire(&id, all.clone()).await.is_err());
+        assert!(volumes.acquire(&id, false, all.clone()).await.is_err());
         assert_eq!(
             volumes.all().await.iter().map(|(v, n)| (v.name.as_str(), *n)).collect::<Vec<_>>(),
             [("good", 0)]
         );
         all.truncate(1);
         all[0].volume.driver = "nfs".to_owned();
-        let error = volumes.acquire(&id, all).await.unwrap_err();
+        let error = volumes.acquire(&id, false, all).await.unwrap_err();
         assert!(error.to_string().ends_with("plugin \"nfs\" not found"), "{error}");
         assert_eq!(error.kind(), crate::ErrorKind::NotFound);
     }

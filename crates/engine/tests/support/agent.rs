@@ -410,6 +410,16 @@ impl Agent for Service {
         Ok(Response::new(Default::default()))
     }
 
+    async fn mount_disk(&self, _: Request<v1::MountDiskRequest>) -> Answer<v1::MountDiskReply> {
+        self.0.note("mount_disk");
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn unmount_disk(&self, _: Request<v1::UnmountDiskRequest>) -> Answer<v1::UnmountDiskReply> {
+        self.0.note("unmount_disk");
+        Ok(Response::new(Default::default()))
+    }
+
     async fn mount_share(&self, _: Request<v1::MountShareRequest>) -> Answer<v1::MountShareReply> {
         self.0.note("mount_share");
         Ok(Response::new(Default::default()))

@@ -37,6 +37,18 @@ impl FakeMachine {
         agent
     }
 
+    /// The agent is lost sight of, as at a coracled's start; the VM lives on.
+    pub fn unseen(&self) -> vmm::Agent {
+        let agent = self.agent().unwrap();
+        self.presence.send_replace(Presence::Unknown);
+        agent
+    }
+
+    /// And is seen again.
+    pub fn seen(&self, agent: vmm::Agent) {
+        self.presence.send_replace(Presence::Up(agent));
+    }
+
     /// The VM dies.
     pub fn die(&self) {
         self.fake.power_off();
@@ -157,6 +169,7 @@ async fn open(home: &std::path::Path, store: &images::Store, machine: &Arc<FakeM
             home,
             vmm::VmConfig::below(home, home.join("assets"), home.join("helpers")),
         ),
+        volume_disks: home.join("disks/volumes"),
         publish_on: engine::PublishOn::default(),
         name_servers: Vec::new(),
         card: None,

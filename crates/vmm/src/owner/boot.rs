@@ -1,6 +1,5 @@
 //! From nothing to a greeting agent: choices, disks, one accelerator after the other.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -414,21 +413,7 @@ fn prepare_disks(config: &VmConfig, template: Option<&Template>) -> Result<(), S
     for (path, bytes) in
         [(&config.layer_disk, VmConfig::LAYER_DISK_BYTES), (&config.data_disk, config.data_disk_bytes)]
     {
-        let make = || {
-            if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)?;
-            }
-            let file = File::options().create(true).write(true).truncate(false).open(path)?;
-            let has = file.metadata()?.len();
-            if has == 0 {
-                sparse::make(&file)?;
-            }
-            if has < bytes {
-                file.set_len(bytes)?;
-            }
-            Ok(())
-        };
-        make().map_err(|source| SpawnError::Prepare { path: path.clone(), source })?;
+        sparse::disk(path, bytes).map_err(|source| SpawnError::Prepare { path: path.clone(), source })?;
     }
     Ok(())
 }

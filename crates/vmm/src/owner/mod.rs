@@ -6,15 +6,14 @@
 //! machine or its record.
 
 mod boot;
+mod devices;
 mod live;
 mod lock;
 mod relocate;
-mod shares;
 mod work;
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -23,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::boot::{Boot, BootError};
 pub(crate) use self::boot::{choose_transport, console_log, verdicts};
+pub(crate) use self::devices::Devices;
 use self::live::Live;
 use self::lock::Lock;
 use self::work::{Outcome, Work};
@@ -30,8 +30,7 @@ use crate::agent::{Greeting, HelloPort};
 use crate::config::Plan;
 use crate::policy::{Ask, Deaths, Phase, Step, step};
 use crate::{
-    Agent, CardError, Finding, Hypervisor, MachineEvent, Share, ShareError, Stage, StartError, Status,
-    StopError, VmConfig, console, doctor,
+    Agent, Finding, Hypervisor, MachineEvent, Stage, StartError, Status, StopError, VmConfig, console, doctor,
 };
 
 /// How often a running VM's console log is looked at for its length.
@@ -50,21 +49,7 @@ pub(crate) enum Command {
         to: Box<VmConfig>,
         answer: oneshot::Sender<io::Result<()>>,
     },
-    Share {
-        folder: PathBuf,
-        read_only: bool,
-        answer: oneshot::Sender<Result<String, ShareError>>,
-    },
-    Unshare {
-        tag: String,
-        answer: oneshot::Sender<Result<(), ShareError>>,
-    },
-    Shares(oneshot::Sender<Vec<Share>>),
-    PlugCard {
-        socket: PathBuf,
-        address: String,
-        answer: oneshot::Sender<Result<(), CardError>>,
-    },
+    Devices(Devices),
 }
 
 /// What the owner publishes.
@@ -224,12 +209,7 @@ impl Owner {
             // Only `run` can end the task; here it comes from `later`, where it is never put.
             Command::Detach(_) => return,
             Command::Move { to, answer } => return self.relocate(to, answer),
-            Command::Share { .. }
-            | Command::Unshare { .. }
-            | Command::Shares(_)
-            | Command::PlugCard { .. } => {
-                return self.shares(command);
-            }
+            Command::Devices(command) => return self.devices(command),
         };
         match step(self.phase(), ask) {
             Step::Done => self.answer_as_is(command),
@@ -278,13 +258,7 @@ impl Owner {
             Command::Start(answer) | Command::Restart(answer) => self.starting.push(answer),
             Command::Stop(answer) | Command::End(answer) => self.stopping.push(answer),
             Command::Reprobe(done) | Command::Detach(done) => drop(done),
-            Command::Share { .. }
-            | Command::Unshare { .. }
-            | Command::Shares(_)
-            | Command::Move { .. }
-            | Command::PlugCard { .. } => {
-                self.later.push_back(command);
-            }
+            Command::Devices(_) | Command::Move { .. } => self.later.push_back(command),
         }
     }
 
@@ -299,10 +273,7 @@ impl Owner {
             Command::Stop(answer) | Command::End(answer) => drop(answer.send(Ok(()))),
             Command::Reprobe(done) | Command::Detach(done) => drop(done.send(())),
             Command::Move { to, answer } => self.relocate(to, answer),
-            Command::Share { .. }
-            | Command::Unshare { .. }
-            | Command::Shares(_)
-            | Command::PlugCard { .. } => self.shares(command),
+            Command::Devices(command) => self.devices(command),
         }
     }
 
@@ -317,10 +288,7 @@ impl Owner {
             }
             Command::Reprobe(done) | Command::Detach(done) => drop(done.send(())),
             Command::Move { to, answer } => self.relocate(to, answer),
-            Command::Share { .. }
-            | Command::Unshare { .. }
-            | Command::Shares(_)
-            | Command::PlugCard { .. } => self.shares(command),
+            Command::Devices(command) => self.devices(command),
         }
     }
 
@@ -414,7 +382,7 @@ impl Owner {
                 tracing::info!("the vsock daemon is replaced");
                 self.state = State::Running(live);
             }
-            Outcome::Shared(live) => self.state = State::Running(live),
+            Outcome::Devices(live) => self.state = State::Running(live),
             Outcome::Repaired(live, Err(error)) => {
                 self.state = State::Running(live);
                 self.died(format!("the way to the guest broke and could not be repaired: {error}")).await;

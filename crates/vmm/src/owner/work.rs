@@ -27,7 +27,7 @@ pub(super) enum Outcome {
     Booted(Result<Box<Live>, BootError>),
     Repaired(Box<Live>, Result<(), RepairError>),
     /// Who asked has been answered.
-    Shared(Box<Live>),
+    Devices(Box<Live>),
     Removed(Result<(), StopError>),
 }
 
@@ -70,9 +70,9 @@ impl Work {
         })
     }
 
-    /// Something about the shares, which leaves a running machine either way.
-    pub(super) fn shares(work: impl Future<Output = Box<Live>> + Send + 'static) -> Self {
-        Self::new(Phase::Repairing, work.map(Outcome::Shared))
+    /// Something about the devices, which leaves a running machine either way.
+    pub(super) fn devices(work: impl Future<Output = Box<Live>> + Send + 'static) -> Self {
+        Self::new(Phase::Repairing, work.map(Outcome::Devices))
     }
 
     pub(super) fn remove(live: Live, hard: bool) -> Self {

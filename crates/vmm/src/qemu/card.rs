@@ -20,8 +20,7 @@ impl QemuMachine {
     pub(super) async fn add_card(&self, socket: &Path, address: &str) -> Result<(), CardError> {
         let refused =
             |command| move |error| CardError::Control { command, detail: crate::error::chain(&error) };
-        let path = format!("/machine/peripheral/{ID}");
-        if self.run("qom-list", qmp::qom_list { path }).await.is_ok() {
+        if self.is_there(ID).await {
             return Ok(());
         }
         let mut chardev = chardev_add(ID, socket);

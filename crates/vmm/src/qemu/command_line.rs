@@ -15,8 +15,10 @@ pub(super) const LINK_BUS: &str = "link";
 /// The driver behind [`LINK_DEVICE`] with the vsock daemon.
 pub(super) const LINK_DRIVER: &str = "vhost-user-vsock-pci";
 
-/// Root ports left free for devices that come later (host folders).
+/// Root ports left free for devices that come later (host folders, disks).
 pub(super) const SPARE_PORTS: u32 = 8;
+/// Of those, how many a copy has.
+const COPYS_PORTS: u32 = crate::COPYS_DISKS;
 /// The root port of a network card that comes later.
 pub(super) const CARD_BUS: &str = "cardport";
 
@@ -71,9 +73,9 @@ pub(super) fn arguments(spec: &MachineSpec, sandbox: Option<&str>, tsc_khz: Opti
     line.disk("data", &spec.data_disk, r#""discard":"unmap""#);
     line.option("-netdev", "user,id=net").option("-device", "virtio-net-pci,netdev=net,romfile=");
     link(&mut line, spec, &sockets);
-    // A copy's memory is not shared with anyone, so no daemon could serve it folders; and pages that it reported as
-    // free would be punched into the file that it shares with others.
-    for port in (1..=SPARE_PORTS).filter(|_| boots_here) {
+    // A copy's memory is not shared with anyone, so no daemon could serve it folders, but disks can come; and pages that
+    // it reported as free would be punched into the file that it shares with others.
+    for port in 1..=if boots_here { SPARE_PORTS } else { COPYS_PORTS } {
         line.option("-device", &format!("pcie-root-port,id=spare{port},chassis={0},slot={0}", port + 1));
     }
     let slot = SPARE_PORTS + 2;

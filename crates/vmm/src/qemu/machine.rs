@@ -16,8 +16,8 @@ use super::sockets::Sockets;
 use super::sys;
 use crate::process::{self, Process, Signal, host_boot_id};
 use crate::{
-    AttachError, Capabilities, CardError, Machine, MachineEvent, MachineSpec, Memory, Record, RepairError,
-    SaveError, ShareError, SpawnError, StopTrouble, console,
+    AttachError, Capabilities, CardError, DiskError, Machine, MachineEvent, MachineSpec, Memory, Record,
+    RepairError, SaveError, ShareError, SpawnError, StopTrouble, console,
 };
 
 /// QEMU answers on QMP right after its exec, but a loaded machine may take long to get there.
@@ -96,6 +96,7 @@ impl QemuMachine {
             since_unix_ms: crate::owner::unix_ms(),
             shares: Vec::new(),
             shared: 0,
+            disks: Vec::new(),
             memory_mib: Some(spec.memory_mib),
             cpus: Some(spec.cpus),
         };
@@ -334,6 +335,14 @@ impl Machine for QemuMachine {
             return Err(CardError::Unsupported);
         }
         self.add_card(socket, address).await
+    }
+
+    async fn plug_disk(&mut self, file: &Path, serial: &str) -> Result<(), DiskError> {
+        self.add_disk(file, serial).await
+    }
+
+    async fn unplug_disk(&mut self, serial: &str) -> Result<(), DiskError> {
+        self.remove_disk(serial).await
     }
 
     async fn remove(&mut self, patience: Duration) -> Vec<StopTrouble> {

@@ -10,6 +10,7 @@
 mod card;
 mod command_line;
 mod control;
+mod disks;
 mod link;
 mod machine;
 mod probe;

@@ -98,8 +98,7 @@ impl QemuMachine {
         if let Some(lost) = self.record.shares.iter().find(|share| share.lost) {
             return Err(ShareError::Stuck { folder: folder.to_owned(), lost: lost.folder.clone() });
         }
-        let taken = |port: &u32| self.record.shares.iter().any(|share| share.port == *port);
-        let Some(port) = (1..=SPARE_PORTS).find(|port| !taken(port)) else {
+        let Some(port) = self.free_port().await else {
             return Err(ShareError::Full { limit: SPARE_PORTS });
         };
         self.record.shared += 1;
@@ -176,7 +175,7 @@ impl QemuMachine {
             command,
             detail,
         };
-        if share.plugged || self.device_is_there(share).await {
+        if share.plugged || self.is_there(&device(share)).await {
             match self.unplug_device(&device(share)).await {
                 Ok(()) => {}
                 Err(super::machine::UnplugError::Late(patience)) => {
@@ -205,11 +204,6 @@ impl QemuMachine {
         remove_files(&socket(&self.record, &share.tag));
         self.record.shares.retain(|other| other.tag != share.tag);
         self.store_shares(share)
-    }
-
-    async fn device_is_there(&self, share: &Share) -> bool {
-        let path = format!("/machine/peripheral/{}", device(share));
-        self.run("qom-list", qmp::qom_list { path }).await.is_ok()
     }
 
     fn store_shares(&self, share: &Share) -> Result<(), ShareError> {

@@ -4,6 +4,7 @@
 //! /var/lib/coracle/data/volumes/<name>/   on the data disk
 //!   _data/                                the contents
 //!   filling                               they are being copied from an image; what a crash leaves is copied anew
+//! /run/coracle/d/<serial>/                a volume that is a disk of its own: _data/, filling
 //! /run/coracle/v/<name>                   a volume in memory, as long as a container uses it
 //! /run/coracle/m/<container>/             <n>: what a mount means, bound during the start; in-<name>: it uses that
 //!                                         volume in memory
@@ -17,6 +18,7 @@
 
 mod busy;
 mod copy;
+pub(crate) mod disk;
 mod fill;
 mod pin;
 mod target;
@@ -33,6 +35,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use oci_spec::runtime::Spec;
 
 use crate::agent::failure::Failure;
+use crate::agent::mounted::is_mounted;
 use crate::clock::unix_ns;
 use crate::paths;
 
@@ -65,6 +68,18 @@ fn check(name: &str) -> Result<(), Failure> {
 
 fn folder(name: &str) -> PathBuf {
     Path::new(paths::DATA).join("volumes").join(name)
+}
+
+/// Where a volume that is not in memory lies: on the data disk, or on a disk of its own that is mounted.
+fn folder_of(volume: &v1::VolumeSource) -> Result<PathBuf, Failure> {
+    if volume.disk.is_empty() {
+        return Ok(folder(&volume.name));
+    }
+    let place = disk::place(&volume.disk)?;
+    if is_mounted(&place) {
+        return Ok(place);
+    }
+    Err(Failure::new(Code::NotFound, format_args!("the disk of volume {} is not mounted", volume.name)))
 }
 
 /// Where a volume's contents are; none when that cannot be a volume.
@@ -128,7 +143,7 @@ fn open(id: &str, volume: &v1::VolumeSource, target: &str, root: &File) -> Resul
         return memory(id, volume).map_err(internal(&format!("volume {} in memory", volume.name)));
     }
     let _busy = Busy::with(&volume.name);
-    let filled = fill::open(id, &folder(&volume.name), volume.copy_up.then_some((root, target)));
+    let filled = fill::open(id, &folder_of(volume)?, volume.copy_up.then_some((root, target)));
     filled.map_err(|error| Failure::new(Code::DataDisk, format_args!("volume {}: {error}", volume.name)))
 }
 
@@ -139,14 +154,14 @@ pub(crate) fn standing(volume: &v1::VolumeSource) -> Result<PathBuf, Failure> {
     let name = &volume.name;
     if is_in_memory(volume) {
         let place = in_memory(name);
-        if crate::agent::disks::is_mounted(&place.to_string_lossy()) {
+        if is_mounted(&place) {
             return Ok(place);
         }
         let text = format_args!("volume {name} is in memory, and no container uses it");
         return Err(Failure::new(Code::NotRunning, text));
     }
     let _busy = Busy::with(name);
-    let stands = fill::stand(&folder(name));
+    let stands = fill::stand(&folder_of(volume)?);
     stands.map_err(|error| Failure::new(Code::DataDisk, format_args!("volume {name}: {error}")))
 }
 
@@ -174,7 +189,7 @@ fn memory(id: &str, volume: &v1::VolumeSource) -> io::Result<PathBuf> {
     fs::create_dir_all(&place)?;
     let user = pin::dir(id).join(format!("in-{}", volume.name));
     fs::create_dir_all(pin::dir(id))?;
-    if !crate::agent::disks::is_mounted(&place.to_string_lossy()) {
+    if !is_mounted(&place) {
         let (flags, data) = flags(volume.options.get("o").map(String::as_str).unwrap_or_default());
         let device = volume.options.get("device").map_or("tmpfs", String::as_str);
         mount(Some(device), &place, Some("tmpfs"), flags, Some(data.as_str()))?;
