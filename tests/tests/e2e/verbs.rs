@@ -97,10 +97,15 @@ async fn files_go_in_and_out() {
     // A running container's mounts are where its files go.
     host.docker(&format!("cp {} runs:/mem/", path("tree/file"))).ok().await;
     assert_eq!(host.docker("exec runs cat /mem/file").ok().await, "content");
-    // So are those of one that does not run.
-    host.docker("run --rm -v files:/v coracle/hello touch /v/before").ok().await;
+    // So are those of one that does not run, filled from the image before it has ever run.
+    host.docker(&format!("cp {} rests:/vol/before", path("tree/file"))).ok().await;
+    host.docker("run --rm -v files:/v coracle/hello rm /v/before").ok().await;
     host.docker(&format!("cp {} rests:/vol/after", path("tree/file"))).ok().await;
-    assert_eq!(host.docker("run --rm -v files:/v coracle/hello ls /v").ok().await, "after\nbefore");
+    assert_eq!(host.docker("run --rm -v files:/v coracle/hello ls /v").ok().await, "after");
+    host.docker("create --name fills -v etc:/etc coracle/hello true").ok().await;
+    host.docker(&format!("cp {} fills:/etc/more", path("tree/file"))).ok().await;
+    let filled = host.docker("run --rm -v etc:/v coracle/hello ls /v").ok().await;
+    assert!(filled.contains("passwd") && filled.contains("more"), "{filled}");
     host.docker(&format!("cp -a {} rests:/owned", path("tree/file"))).ok().await;
     let listing = host.docker("cp rests:/owned -").ok().await;
     assert!(
@@ -119,7 +124,7 @@ async fn files_go_in_and_out() {
     host.docker("run -d --name fixed --read-only coracle/hello sleep 1000").ok().await;
     let refused = host.docker("cp - fixed:/tmp").stdin(tar).finish().await;
     assert!(refused.stderr.contains("container rootfs is marked read-only"), "{refused:?}");
-    host.docker("rm -fv runs rests fixed").ok().await;
+    host.docker("rm -fv runs rests fills fixed").ok().await;
     host.finish().await;
 }
 

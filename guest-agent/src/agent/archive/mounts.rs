@@ -23,14 +23,17 @@ fn failed(what: &str) -> impl Fn(Errno) -> Failure {
     move |error| Failure::internal(what, error.desc().to_lowercase())
 }
 
-/// What is mounted; nothing for a volume that no start has filled yet: what the image has there is what will
-/// be in it.
-fn source(mount: &v1::Mount) -> Result<Option<File>, Failure> {
+/// What is mounted: a volume that no start has filled yet is filled from `root` now, as Docker does at the creation.
+/// Nothing for memory that no container uses.
+fn source(mount: &v1::Mount, container: &str, root: &File) -> Result<Option<File>, Failure> {
     match &mount.source {
         Some(Source::Share(share)) => Ok(Some(File::from(shares::open(share)?))),
         Some(Source::Volume(volume)) => {
-            let Some(contents) = volumes::contents(&volume.name) else { return Ok(None) };
-            let Ok(whole) = File::open(contents) else { return Ok(None) };
+            let Some(contents) = volumes::filled(container, volume, &mount.target, root)? else {
+                return Ok(None);
+            };
+            let whole = File::open(contents)
+                .map_err(|error| Failure::internal(&format!("volume {}", volume.name), error))?;
             if volume.subpath.is_empty() {
                 return Ok(Some(whole));
             }
@@ -66,14 +69,18 @@ fn target(root: &File, text: &str) -> Result<File, Failure> {
 
 /// Leaves the other threads' mount namespace and mounts beneath `root` what the container does. Only for a
 /// thread that ends with its work.
-pub(super) fn enter(root: &Path, mounts: &[v1::Mount]) -> Result<(), Failure> {
+pub(super) fn enter(root: &Path, container: &str, mounts: &[v1::Mount]) -> Result<(), Failure> {
     unshare(CloneFlags::CLONE_NEWNS).map_err(failed("mount namespace"))?;
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(failed("mount namespace"))?;
     let mut sorted: Vec<&v1::Mount> = mounts.iter().collect();
     sorted.sort_by_key(|mount| mount.target.matches('/').count());
-    for one in sorted {
-        let Some(source) = source(one)? else { continue };
+    // All before the first is mounted: they are filled from the image, not from one another.
+    let image = File::open(root).map_err(|error| Failure::internal("root of the container", error))?;
+    let sources: Vec<_> =
+        sorted.iter().map(|mount| source(mount, container, &image)).collect::<Result<_, _>>()?;
+    for (one, source) in sorted.into_iter().zip(sources) {
+        let Some(source) = source else { continue };
         // Opened anew: what was opened before is of the other namespace, or below what was just mounted.
         let opened = File::open(root).map_err(|error| Failure::internal("root of the container", error))?;
         let target = target(&opened, &one.target)?;

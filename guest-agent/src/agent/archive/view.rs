@@ -33,7 +33,7 @@ pub(super) enum Root {
     /// Of a running container.
     Open(File),
     /// Of another, assembled.
-    At(PathBuf),
+    At { path: PathBuf, container: String },
 }
 
 struct Assembled {
@@ -54,9 +54,9 @@ impl Root {
     pub(super) fn open(self, mounts: &[v1::Mount]) -> Result<File, Failure> {
         match self {
             Self::Open(root) => Ok(root),
-            Self::At(path) => {
+            Self::At { path, container } => {
                 if !mounts.is_empty() {
-                    mounts::enter(&path, mounts)?;
+                    mounts::enter(&path, &container, mounts)?;
                 }
                 folder(&path)
             }
@@ -79,7 +79,8 @@ impl Held {
             .parse::<ContainerId>()
             .map_err(|error| Failure::new(v1::error_detail::Code::BadSpec, error))?;
         let (path, assembled) = assemble(guest, id, key, layers)?;
-        Ok(Self { root: Some(Root::At(path)), _assembled: assembled })
+        let root = Root::At { path, container: container.to_owned() };
+        Ok(Self { root: Some(root), _assembled: assembled })
     }
 
     /// As [`Self::of`], but its own file system alone, without what is mounted into it. Blocking.
@@ -91,7 +92,8 @@ impl Held {
         let mut held = Self::of(guest, container, layers)?;
         if let Some(Root::Open(_)) = held.root {
             // Mounted for its start, and there as long as it runs; what it mounts is in its own namespace.
-            held.root = Some(Root::At(paths::rootfs(&container_key(container)?.container)));
+            let path = paths::rootfs(&container_key(container)?.container);
+            held.root = Some(Root::At { path, container: container.to_owned() });
         }
         Ok(held)
     }

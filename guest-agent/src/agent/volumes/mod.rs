@@ -147,6 +147,21 @@ fn open(id: &str, volume: &v1::VolumeSource, target: &str, root: &File) -> Resul
     filled.map_err(|error| Failure::new(Code::DataDisk, format_args!("volume {}: {error}", volume.name)))
 }
 
+/// The contents of a volume for a look at a container that does not run, filled as its start would; none of memory that no
+/// container uses.
+pub(crate) fn filled(
+    id: &str,
+    volume: &v1::VolumeSource,
+    target: &str,
+    root: &File,
+) -> Result<Option<PathBuf>, Failure> {
+    if is_in_memory(volume) {
+        let place = in_memory(&volume.name);
+        return Ok(is_mounted(&place).then_some(place));
+    }
+    open(id, volume, target, root).map(Some)
+}
+
 /// Where the contents of a volume are that no container need use: made where no start has made them yet, and then
 /// what an image would have put there can still come.
 pub(crate) fn standing(volume: &v1::VolumeSource) -> Result<PathBuf, Failure> {
