@@ -7,6 +7,7 @@
 //!
 //! Invariant: the second line is one process group, which ends with the value.
 
+mod dialog;
 mod look;
 mod page;
 
@@ -77,6 +78,7 @@ pub struct Desktop {
     group: Pid,
     _driver: Child,
     _screen: Child,
+    display: String,
     folder: tempfile::TempDir,
     screenshots: PathBuf,
 }
@@ -138,13 +140,19 @@ impl Desktop {
         };
         let page = eventually("the app's window opens", LATER, connect).await;
         page.set_window_rect(0, 0, width, height).await.unwrap();
-        Self { page, group, _driver: driver, _screen: screen, folder, screenshots }
+        Self { page, group, _driver: driver, _screen: screen, display, folder, screenshots }
     }
 
     /// Where the docker client's configuration lies for the app.
     #[must_use]
     pub fn docker_config(&self) -> PathBuf {
         self.folder.path().join("docker")
+    }
+
+    /// Where this test's pictures lie.
+    #[must_use]
+    pub fn screenshots(&self) -> &Path {
+        &self.screenshots
     }
 
     /// Closes the window, as its user does, and everything around it.

@@ -2,6 +2,7 @@
 
 mod first_run;
 mod following;
+mod lab;
 mod pages;
 mod updates;
 mod work;

@@ -58,7 +58,7 @@ const fn package(name: &'static str, purpose: Purpose, probe: Probe) -> Package 
 }
 
 /// All of them but QEMU, which has a minimum version.
-pub(crate) const PACKAGES: [Package; 33] = [
+pub(crate) const PACKAGES: [Package; 34] = [
     // Linking, and the C libraries of the host's crates and the guest's agent.
     package("gcc", Purpose::Run, Probe::Program("gcc")),
     package("libc6-dev", Purpose::Run, Probe::File("/usr/include/stdio.h")),
@@ -81,6 +81,8 @@ pub(crate) const PACKAGES: [Package; 33] = [
     // The real window that the desktop's tests drive.
     package("webkit2gtk-driver", Purpose::Test, Probe::Program("WebKitWebDriver")),
     package("xvfb", Purpose::Test, Probe::Program("Xvfb")),
+    // Types into the system's own dialogs, which the driver does not see.
+    package("xdotool", Purpose::Test, Probe::Program("xdotool")),
     package("dbus", Purpose::Test, Probe::Program("dbus-run-session")),
     package("dbus-x11", Purpose::Test, Probe::Program("dbus-launch")),
     // Glyphs for the pictures of the Chinese pages.

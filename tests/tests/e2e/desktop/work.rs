@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use coracle_e2e::desktop::{Desktop, LATER, SOON};
-use coracle_e2e::{Host, Image, Layer, Registry, eventually, free_port};
+use coracle_e2e::{Host, Image, Layer, Registry, Run, eventually, free_port};
 use rand::RngCore as _;
 use serde_json::json;
 
@@ -28,9 +28,11 @@ async fn server(registry: &Registry) -> String {
 async fn pull_run_open_read_type_browse_stop_and_remove_by_click() {
     let registry = Registry::start().await;
     let reference = server(&registry).await;
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("index.html"), "served from this computer").unwrap();
-    let host = Host::with(&json!({ "file_sharing": [folder.path()] })).await;
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("srv");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("index.html"), "served from this computer").unwrap();
+    let host = Host::with(&json!({ "file_sharing": [folder] })).await;
     let desktop = Desktop::open(host.home(), "work").await;
 
     // A pull shows each layer on its way, with the VM off.
@@ -44,15 +46,15 @@ async fn pull_run_open_read_type_browse_stop_and_remove_by_click() {
     browse_image(&desktop, &reference).await;
 
     let port = free_port();
-    run(&desktop, &reference, folder.path(), port).await;
+    run(&desktop, &reference, &folder, port).await;
     let (status, body) = eventually("the container serves", LATER, || fetch(port)).await;
     assert_eq!((status, body.trim()), (200, "served from this computer"));
     let link = desktop.find("container-port", "", SOON).await;
     assert!(link.text().await.unwrap().contains(&port.to_string()));
 
     read_logs(&desktop).await;
-    type_into_terminal(&desktop, folder.path()).await;
-    browse_volume(&desktop).await;
+    type_into_terminal(&desktop, &folder).await;
+    browse_volume(&desktop, &host, home.path()).await;
 
     desktop.click("nav-containers", "").await;
     desktop.click_in(("container-row", "[data-name='shop']"), "container-stop").await;
@@ -70,6 +72,17 @@ async fn browse_image(desktop: &Desktop, reference: &str) {
     desktop.click_in(("image-row", &format!("[data-reference='{reference}']")), "image-open").await;
     desktop.click("tab-files", "").await;
     desktop.find("file-row", "[data-path='/etc']", SOON).await.click().await.unwrap();
+    // A folder is saved as a tar, where the system's dialog is told.
+    let saved = tempfile::tempdir().unwrap();
+    let tar = saved.path().join("etc.tar");
+    desktop.click("files-download", "").await;
+    desktop.answer_dialog("Save etc", &tar).await;
+    let listed = eventually("the folder is saved", SOON, || async {
+        let listed = Run::new("tar").args(["-tf", tar.to_str().unwrap()]).finish().await;
+        Some(listed.stdout).filter(|names| listed.code == 0 && !names.is_empty())
+    })
+    .await;
+    assert_eq!(listed, "etc/\netc/motd\n");
     desktop.find("file-row", "[data-path='/etc/motd']", SOON).await.click().await.unwrap();
     desktop.says("file-text", "a file of the image", SOON).await;
     desktop.says("file-layer", "2", SOON).await;
@@ -77,17 +90,19 @@ async fn browse_image(desktop: &Desktop, reference: &str) {
     desktop.find("vm-card", "[data-state='off']", SOON).await;
 }
 
-/// Runs the image as `shop` with a folder of this computer, a volume and a port: from a line that someone else wrote.
+/// Runs the image as `shop` with a volume and a port, from a line that someone else wrote, and a folder of this computer, by
+/// the system's own dialog.
 async fn run(desktop: &Desktop, reference: &str, folder: &Path, port: u16) {
     desktop.click("image-run", "").await;
     desktop.click("run-paste", "").await;
-    let folder = folder.display();
-    let line = format!("docker run -d -p 127.0.0.1:{port}:80 -v {folder}:/srv -v goods:/goods {reference}");
+    let line = format!("docker run -d -p 127.0.0.1:{port}:80 -v goods:/goods {reference}");
     desktop.fill("run-paste-text", &line).await;
     desktop.click("run-paste-take", "").await;
+    desktop.click("run-folder-add", "").await;
+    desktop.answer_dialog("Folder to give to the container", folder).await;
     desktop.fill("run-name", "shop").await;
     desktop.says("run-line", "--name shop", SOON).await;
-    desktop.says("run-line", &format!("{folder}:/srv"), SOON).await;
+    desktop.says("run-line", &format!("{}:/srv", folder.display()), SOON).await;
     desktop.picture("3-run-dialog").await;
     desktop.click("run-submit", "").await;
     desktop.find("container-details", "[data-name='shop'][data-state='running']", LATER).await;
@@ -137,12 +152,30 @@ async fn type_into_terminal(desktop: &Desktop, folder: &Path) {
     desktop.picture("6-terminal").await;
 }
 
-/// What the shell has written lies in the volume.
-async fn browse_volume(desktop: &Desktop) {
+/// What the shell has written lies in the volume, and comes back from a backup.
+async fn browse_volume(desktop: &Desktop, host: &Host, folder: &Path) {
     desktop.click("nav-volumes", "").await;
     desktop.click_in(("volume-row", "[data-name='goods']"), "volume-open").await;
     desktop.click("tab-files", "").await;
     desktop.find("file-row", "[data-path='/answer']", LATER).await.click().await.unwrap();
     desktop.says("file-text", "answer 42", SOON).await;
     desktop.picture("7-volume").await;
+
+    let backup = folder.join("goods.tar");
+    desktop.click("volume-backup", "").await;
+    desktop.answer_dialog("Where to write the backup of goods", &backup).await;
+    eventually("the backup is whole", SOON, || async {
+        let listed = Run::new("tar").args(["-tf", backup.to_str().unwrap()]).finish().await;
+        (listed.code == 0 && listed.stdout.contains("answer")).then_some(())
+    })
+    .await;
+    host.docker("exec shop rm /goods/answer").ok().await;
+    desktop.click("volume-restore", "").await;
+    desktop.answer_dialog("A tar to restore into goods", &backup).await;
+    desktop.click("confirm-submit", "").await;
+    eventually("the file is back", SOON, || async {
+        let read = host.docker("exec shop cat /goods/answer").finish().await;
+        (read.stdout == "answer 42\n").then_some(())
+    })
+    .await;
 }
