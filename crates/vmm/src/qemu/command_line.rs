@@ -321,6 +321,7 @@ mod tests {
         assert!(text.contains("share=off,readonly=on,rom=off,mem-path=/t/ram "), "{text}");
         assert!(text.contains(" -incoming defer ") && !text.contains("-kernel"), "{text}");
         assert!(text.contains(",tb-size=192 "), "{text}");
+        assert_eq!(text.matches("pcie-root-port,id=spare").count(), COPYS_PORTS as usize);
         assert_eq!([64, 256, 512, 65_536].map(code_mib), [24, 24, 48, 256]);
     }
 
