@@ -259,6 +259,8 @@ async fn a_named_volume_is_a_disk_that_goes_from_vm_to_vm() {
     assert!(refused(&host, &elsewhere).await.contains("in use in another VM"));
     let usage = ok(&host, "system df -v --format {{range.Volumes}}{{.Name}}={{.Size}}{{end}}").await;
     assert!(usage.starts_with("goods=") && usage.ends_with("MB"), "{usage}");
+    let files = host.client().await.volume_files("goods", "/", None).await.unwrap();
+    assert!(files.entries.iter().any(|entry| entry.name == "three"), "{files:?}");
 
     // What was synced outlives a VM that is killed.
     for process in host.processes("run/own") {

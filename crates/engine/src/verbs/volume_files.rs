@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::machine::agent_of;
 use crate::mounts;
 use crate::streams::Output;
+use crate::volume::{Home, IN_OWN_VM, VolumeError};
 
 /// Names in a folder of a volume, in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +77,9 @@ impl Engine {
         options: PutOptions,
         mut tar: impl Stream<Item = Result<Bytes, E>> + Unpin + Send,
     ) -> Result<(), Error> {
+        if self.shared().volumes.get(name).await?.home == Home::Nowhere {
+            self.shared().volumes.written(name).await?;
+        }
         let (mut stream, _, _borrowed) =
             self.open_volume(name, path, Action::Put, options.no_overwrite_dir_non_dir).await?;
         match archive::send(&mut stream, &mut tar).await? {
@@ -150,7 +154,11 @@ impl Engine {
     async fn stood_up(&self, name: &str) -> Result<(vmm::Agent, v1::Mount, Borrowed), Error> {
         let shared = self.shared();
         let of = shared.home_of(&shared.volumes.get(name).await?).await;
-        let machine = shared.machine(&of).unwrap_or_else(|| Arc::clone(&shared.machine));
+        let machine = shared.machine(&of).ok_or_else(|| VolumeError::OutOfReach {
+            name: name.to_owned(),
+            place: IN_OWN_VM,
+            help: "start that container",
+        })?;
         let agent = agent_of(&*machine, "volumes are kept in it").await?;
         let borrowed = Borrowed::new(shared, of, Arc::clone(&shared.shares));
         let volume = mounts::whole_volume(self.shared(), &borrowed.user(&agent), name).await?;

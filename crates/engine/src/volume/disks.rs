@@ -18,11 +18,12 @@ use std::time::{Duration, Instant};
 use agent_proto::v1;
 use types::ContainerId;
 
-use super::{Volume, VolumeError};
+use super::{Home, Volume, VolumeError};
 use crate::agent::{QUICK, SLOW, call};
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::record::Record;
+use crate::registry::Handle;
 use crate::session::Of;
 use crate::task::Shared;
 
@@ -190,16 +191,17 @@ impl Shared {
 
     /// A container of that VM that runs with the volume.
     fn user_of(&self, of: &Of, volume: &str) -> Option<ContainerId> {
-        let runs = |handle: &crate::registry::Handle| {
-            let view = handle.now();
-            view.record.state.is_active()
-                && super::store::names(&view.record.mounts).any(|name| name == volume)
-        };
+        let runs = |handle: &Handle| uses(handle, volume) && handle.now().record.state.is_active();
         of.handles(self).into_iter().find(runs).map(|handle| handle.id.clone())
     }
 
-    /// The VM to look at a volume's files in: the one that its disk is in, otherwise the one that containers share.
+    /// The VM to look at a volume's files in: the one that it or its disk is in, otherwise the one that containers share.
     pub(crate) async fn home_of(&self, volume: &Volume) -> Of {
+        if volume.home == Home::OwnVm
+            && let Some(user) = self.registry.all().into_iter().find(|handle| uses(handle, &volume.name))
+        {
+            return Of::One(user.id.clone());
+        }
         let Some(serial) = volume.disk() else { return Of::All };
         for (of, machine) in self.machines() {
             if machine.agent().is_some() && machine.disks().await.iter().any(|disk| disk.serial == serial) {
@@ -243,6 +245,10 @@ impl Shared {
     pub(crate) fn machine(&self, of: &Of) -> Option<Arc<dyn Machine>> {
         self.machines().into_iter().find(|(its, _)| its == of).map(|(_, machine)| machine)
     }
+}
+
+fn uses(handle: &Handle, volume: &str) -> bool {
+    super::store::names(&handle.now().record.mounts).any(|name| name == volume)
 }
 
 #[cfg(test)]

@@ -52,6 +52,9 @@ pub(crate) struct Volume {
     pub(crate) home: Home,
 }
 
+/// Of [`Home::OwnVm`], for [`VolumeError::OutOfReach`].
+pub(crate) const IN_OWN_VM: &str = "lies in the VM of the container that it was made for";
+
 /// Where the contents of a volume lie that is neither memory nor a folder of the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Home {

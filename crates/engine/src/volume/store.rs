@@ -10,7 +10,7 @@ use types::ContainerId;
 use super::disks::new_serial;
 use super::error::VolumeError;
 use super::local::{Local, check_name, check_options};
-use super::{ANONYMOUS, Home, LOCAL, Volume};
+use super::{ANONYMOUS, Home, IN_OWN_VM, LOCAL, Volume};
 use crate::agent::{QUICK, call};
 use crate::db::{Db, Kind};
 use crate::error::Error;
@@ -166,6 +166,15 @@ impl Volumes {
         self.keep(table, name, Row { volume: Some(volume), ..row }).await
     }
 
+    /// Something is written into it by the VM that containers share: there it lies from then on, unless that was decided
+    /// before.
+    pub(crate) async fn written(&self, name: &str) -> Result<(), Error> {
+        let mut table = self.table.lock().await;
+        let volume = table.rows.get(name).and_then(|row| row.volume.clone());
+        let volume = volume.ok_or_else(|| VolumeError::NotFound(name.to_owned()))?;
+        self.settle(&mut table, &Made { volume, new: false }, false).await
+    }
+
     /// The container is gone.
     pub(crate) async fn release(&self, record: &Record) {
         forget_user(&mut *self.table.lock().await, &record.mounts, &record.id);
@@ -286,9 +295,7 @@ fn home(volume: &Volume, is_new: bool, has_own_vm: bool) -> Result<Home, Error> 
             "lies on the disk of the VM that containers share",
             "copy it into one made by `docker volume create -o type=disk`, which all can mount, one VM at a time",
         ),
-        (Home::OwnVm, _) => {
-            out_of_reach("lies in the VM of the container that it was made for", "use a named one")
-        }
+        (Home::OwnVm, _) => out_of_reach(IN_OWN_VM, "use a named one"),
         (home, _) => Ok(home.clone()),
     }
 }
@@ -385,6 +392,11 @@ mod tests {
             let refused = refused.unwrap_err();
             assert!(refused.to_string().contains("cannot be mounted in another VM"), "{refused}");
         }
+        volumes.create("files", &NewVolume::default()).await.unwrap();
+        volumes.written("files").await.unwrap();
+        assert_eq!(volumes.get("files").await.unwrap().home, Home::DataDisk);
+        volumes.written("fresh").await.unwrap();
+        assert_eq!(volumes.get("fresh").await.unwrap(), fresh);
         let options = HashMap::from([("type".to_owned(), "disk".to_owned())]);
         let made = NewVolume { options, ..NewVolume::default() };
         let made = volumes.create("made", &made).await.unwrap().volume;
