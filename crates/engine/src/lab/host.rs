@@ -52,7 +52,8 @@ pub(super) fn is_copy(pid: u32) -> Option<bool> {
 
 /// What a file or folder takes on the disk, holes left out.
 pub(super) fn disk_bytes(path: &Path) -> u64 {
-    let below = if path.is_dir() { fs::read_dir(path).ok() } else { None };
+    let is_dir = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
+    let below = if is_dir { fs::read_dir(path).ok() } else { None };
     let below = below.into_iter().flatten().flatten().map(|entry| disk_bytes(&entry.path()));
     vmm::allocated_bytes(path).unwrap_or_default() + below.sum::<u64>()
 }

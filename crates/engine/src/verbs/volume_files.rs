@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::machine::agent_of;
 use crate::mounts;
 use crate::streams::Output;
-use crate::volume::{Home, IN_OWN_VM, VolumeError};
+use crate::volume::{IN_OWN_VM, VolumeError};
 
 /// Names in a folder of a volume, in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,9 +77,7 @@ impl Engine {
         options: PutOptions,
         mut tar: impl Stream<Item = Result<Bytes, E>> + Unpin + Send,
     ) -> Result<(), Error> {
-        if self.shared().volumes.get(name).await?.home == Home::Nowhere {
-            self.shared().volumes.written(name).await?;
-        }
+        self.shared().volumes.written(name).await?;
         let (mut stream, _, _borrowed) =
             self.open_volume(name, path, Action::Put, options.no_overwrite_dir_non_dir).await?;
         match archive::send(&mut stream, &mut tar).await? {

@@ -151,7 +151,7 @@ impl Shared {
     ) -> Result<(), Error> {
         // Of a VM that does not answer nothing is known; then the file's lock decides.
         let Some(agent) = machine.agent() else { return Ok(()) };
-        if machine.disks().await.iter().all(|disk| disk.serial != serial) {
+        if !has_disk(machine, serial).await {
             return Ok(());
         }
         let user = self.user_of(of, volume).or_else(|| self.volume_disks.holder(serial, holder));
@@ -204,7 +204,7 @@ impl Shared {
         }
         let Some(serial) = volume.disk() else { return Of::All };
         for (of, machine) in self.machines() {
-            if machine.agent().is_some() && machine.disks().await.iter().any(|disk| disk.serial == serial) {
+            if machine.agent().is_some() && has_disk(&*machine, serial).await {
                 return of;
             }
         }
@@ -245,6 +245,10 @@ impl Shared {
     pub(crate) fn machine(&self, of: &Of) -> Option<Arc<dyn Machine>> {
         self.machines().into_iter().find(|(its, _)| its == of).map(|(_, machine)| machine)
     }
+}
+
+async fn has_disk(machine: &dyn Machine, serial: &str) -> bool {
+    machine.disks().await.iter().any(|disk| disk.serial == serial)
 }
 
 fn uses(handle: &Handle, volume: &str) -> bool {

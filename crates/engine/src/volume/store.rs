@@ -166,13 +166,16 @@ impl Volumes {
         self.keep(table, name, Row { volume: Some(volume), ..row }).await
     }
 
-    /// Something is written into it by the VM that containers share: there it lies from then on, unless that was decided
-    /// before.
+    /// Something is to be written into it without a container: where nothing was decided yet, it lies in the VM that
+    /// containers share from then on.
     pub(crate) async fn written(&self, name: &str) -> Result<(), Error> {
         let mut table = self.table.lock().await;
         let volume = table.rows.get(name).and_then(|row| row.volume.clone());
         let volume = volume.ok_or_else(|| VolumeError::NotFound(name.to_owned()))?;
-        self.settle(&mut table, &Made { volume, new: false }, false).await
+        match volume.home {
+            Home::Nowhere => self.settle(&mut table, &Made { volume, new: false }, false).await,
+            _ => Ok(()),
+        }
     }
 
     /// The container is gone.

@@ -77,17 +77,21 @@ async fn browse_image(desktop: &Desktop, reference: &str) {
     let tar = saved.path().join("etc.tar");
     desktop.click("files-download", "").await;
     desktop.answer_dialog("Save etc", &tar).await;
-    let listed = eventually("the folder is saved", SOON, || async {
-        let listed = Run::new("tar").args(["-tf", tar.to_str().unwrap()]).finish().await;
-        Some(listed.stdout).filter(|names| listed.code == 0 && !names.is_empty())
-    })
-    .await;
-    assert_eq!(listed, "etc/\netc/motd\n");
+    assert_eq!(saved_tar(&tar, "etc/motd").await, "etc/\netc/motd\n");
     desktop.find("file-row", "[data-path='/etc/motd']", SOON).await.click().await.unwrap();
     desktop.says("file-text", "a file of the image", SOON).await;
     desktop.says("file-layer", "2", SOON).await;
     desktop.picture("2-image-file").await;
     desktop.find("vm-card", "[data-state='off']", SOON).await;
+}
+
+/// The names in a tar, once it is whole and one of them is there.
+async fn saved_tar(tar: &Path, wanted: &str) -> String {
+    eventually(&format!("{} is saved", tar.display()), SOON, || async {
+        let listed = Run::new("tar").args(["-tf", tar.to_str().unwrap()]).finish().await;
+        Some(listed.stdout).filter(|names| listed.code == 0 && names.contains(wanted))
+    })
+    .await
 }
 
 /// Runs the image as `shop` with a volume and a port, from a line that someone else wrote, and a folder of this computer, by
@@ -164,11 +168,7 @@ async fn browse_volume(desktop: &Desktop, host: &Host, folder: &Path) {
     let backup = folder.join("goods.tar");
     desktop.click("volume-backup", "").await;
     desktop.answer_dialog("Where to write the backup of goods", &backup).await;
-    eventually("the backup is whole", SOON, || async {
-        let listed = Run::new("tar").args(["-tf", backup.to_str().unwrap()]).finish().await;
-        (listed.code == 0 && listed.stdout.contains("answer")).then_some(())
-    })
-    .await;
+    saved_tar(&backup, "answer").await;
     host.docker("exec shop rm /goods/answer").ok().await;
     desktop.click("volume-restore", "").await;
     desktop.answer_dialog("A tar to restore into goods", &backup).await;

@@ -2,7 +2,8 @@
 import type { ImageEntry } from "../../lib/bindings";
 import type { FileEntry, FileSource } from "../../lib/files";
 import { t } from "../../lib/i18n/index.svelte";
-import { imageFile, imageFiles, imageFileSave, saveFile } from "../../lib/ipc";
+import { imageFile, imageFiles, imageFileSave } from "../../lib/ipc";
+import { saveAs } from "../../lib/saveAs";
 
 /** A file of the browser, with what only images know of it. */
 export interface ImageFileEntry extends FileEntry {
@@ -54,8 +55,7 @@ export function imageSource(image: string, layer: number | undefined): FileSourc
     },
     async download({ path, kind }) {
       const folder = kind === "directory";
-      const name = nameIn(path);
-      const to = await saveFile(t("files.saveAs", { name }), folder ? `${name}.tar` : name);
+      const to = await saveAs(nameIn(path), folder);
       if (to !== null) await imageFileSave(image, path, folder, to, layer);
     },
   };

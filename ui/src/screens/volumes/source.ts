@@ -2,7 +2,8 @@
 import type { VolumeEntry } from "../../lib/bindings";
 import type { FileEntry, FileKind, FileSource } from "../../lib/files";
 import { t } from "../../lib/i18n/index.svelte";
-import { pickFile, saveFile, volumeFile, volumeFiles, volumeFileSave, volumeUpload } from "../../lib/ipc";
+import { pickFile, volumeFile, volumeFiles, volumeFileSave, volumeUpload } from "../../lib/ipc";
+import { saveAs } from "../../lib/saveAs";
 
 const KINDS: Record<string, FileKind> = {
   file: "file",
@@ -39,7 +40,7 @@ export function volumeSource(volume: string): FileSource {
     },
     async download({ name, path, kind }) {
       const folder = kind === "directory";
-      const to = await saveFile(t("files.saveAs", { name }), folder ? `${name}.tar` : name);
+      const to = await saveAs(name, folder);
       if (to !== null) await volumeFileSave(volume, path, folder, to);
     },
     async upload(folder) {

@@ -4,6 +4,7 @@ import type { FileSource } from "../../../lib/files";
 import { t } from "../../../lib/i18n/index.svelte";
 import * as ipc from "../../../lib/ipc";
 import * as files from "../../../lib/ipc/containerFiles";
+import { saveAs } from "../../../lib/saveAs";
 
 export function containerSource(id: string): FileSource {
   const mark = (mark: FileMark | null): string | undefined => (mark === null ? undefined : t(`details.mark.${mark}`));
@@ -32,7 +33,7 @@ export function containerSource(id: string): FileSource {
     },
     async download({ name, path, kind }) {
       const folder = kind === "directory";
-      const to = await ipc.saveFile(t("files.saveAs", { name }), folder ? `${name}.tar` : name);
+      const to = await saveAs(name, folder);
       if (to !== null) await files.containerFileSave(id, path, folder, to);
     },
     async upload(folder) {
