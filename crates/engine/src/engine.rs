@@ -71,6 +71,9 @@ pub enum OpenError {
     /// The database.
     #[error(transparent)]
     Database(#[from] DbError),
+    /// The thread that serves published ports.
+    #[error("cannot start the thread of published ports: {0}")]
+    Ports(#[source] std::io::Error),
 }
 
 /// All containers of this machine. Cheap to clone.
@@ -89,7 +92,7 @@ impl Engine {
     /// Opens the database and starts the tasks.
     ///
     /// # Errors
-    /// The database does not open.
+    /// The database does not open, or the system gives no thread.
     pub async fn open(
         config: EngineConfig,
         images: ::images::Store,
@@ -108,14 +111,19 @@ impl Engine {
         let (registry, cancel, tracker) = (Registry::default(), CancellationToken::new(), TaskTracker::new());
         let (networks, made) = Networks::load(loaded.networks);
         networks.set_name_servers(config.name_servers);
+        let serving = crate::ports::start_thread(cancel.clone()).map_err(OpenError::Ports)?;
+        let straight = config.card.and_then(|socket| {
+            let _inside = serving.enter();
+            Straight::listen(socket, Arc::clone(&machine))
+        });
         let way = Guest::new(
             Arc::clone(&machine),
             Arc::clone(&own_vms),
             registry.clone(),
             networks.clone(),
-            config.card.and_then(|socket| Straight::listen(socket, Arc::clone(&machine))),
+            straight,
         );
-        let ports = Ports::new(config.publish_on, Arc::new(way), cancel.clone(), tracker.clone());
+        let ports = Ports::new(config.publish_on, Arc::new(way), serving, cancel.clone(), tracker.clone());
         for network in made {
             db.set(Kind::Network, &network.id, &network).await?;
         }

@@ -91,7 +91,6 @@ impl Connection {
             if ended {
                 stack.socket(self.which).close();
             }
-            stack.run();
             self.shared.stirred.notify_one();
             if ended {
                 return Poll::Ready(Ok(()));
@@ -122,7 +121,7 @@ impl Connection {
                         return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                     }
                     // The guest may be waiting for the window.
-                    stack.run();
+                    self.shared.stirred.notify_one();
                 }
                 Err(RecvError::Finished) => return Pin::new(client).poll_shutdown(cx),
                 Err(RecvError::InvalidState) => {

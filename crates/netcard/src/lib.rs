@@ -62,7 +62,7 @@ pub struct Card(Arc<Shared>);
 
 struct Shared {
     stack: Mutex<Stack>,
-    /// Something happened that may need time to pass.
+    /// There may be something to do for the stack.
     stirred: Notify,
 }
 
@@ -87,7 +87,7 @@ impl Card {
     pub fn listen(socket: &Path) -> io::Result<Self> {
         let shared = Arc::new(Shared { stack: Mutex::new(Stack::new()), stirred: Notify::new() });
         vhost::listen(socket, &shared)?;
-        tokio::spawn(stack::keep_time(Arc::downgrade(&shared)));
+        tokio::spawn(stack::keep_running(Arc::clone(&shared)));
         Ok(Self(shared))
     }
 

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddrV4;
-use std::sync::{LazyLock, Weak};
+use std::pin::pin;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
@@ -126,7 +127,6 @@ impl Stack {
         self.wire.devices.insert(*route.target.ip(), route.device);
         self.taken.insert((local, route.target));
         let handle = self.sockets.add(socket);
-        self.run();
         Ok(Socketed { handle, local, target: route.target })
     }
 
@@ -151,7 +151,6 @@ impl Stack {
             _ => socket.set_timeout(Some(FAREWELL)),
         }
         self.leaving.push(which);
-        self.run();
     }
 
     /// Does all that can be done now.
@@ -192,20 +191,28 @@ impl Stack {
     }
 }
 
-/// Lets timers run until the card is gone.
-pub(crate) async fn keep_time(card: Weak<Shared>) {
+/// Does what is to be done, for as long as the runtime lives.
+///
+/// One task for all: what several connections stir at a time goes to the guest together, and tells it once.
+pub(crate) async fn keep_running(shared: Arc<Shared>) {
+    let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
     loop {
-        let Some(shared) = card.upgrade() else { return };
+        let stirred = shared.stirred.notified();
         let next = {
             let mut stack = shared.stack();
             stack.run();
             stack.next()
         };
-        let stirred = shared.stirred.notified();
-        match next {
-            Some(delay) => drop(tokio::time::timeout(delay, stirred).await),
-            None => stirred.await,
+        if let Some(delay) = next {
+            let due = tokio::time::Instant::now() + delay.max(TICK);
+            // One that is set too early costs less than to set it for each packet.
+            if alarm.is_elapsed() || due < alarm.deadline() {
+                alarm.as_mut().reset(due);
+            }
         }
-        tokio::time::sleep(TICK).await;
+        tokio::select! {
+            () = stirred => {}
+            () = &mut alarm, if !alarm.is_elapsed() => {}
+        }
     }
 }

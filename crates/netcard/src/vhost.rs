@@ -6,7 +6,7 @@ use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tokio::io::unix::AsyncFd;
@@ -44,12 +44,11 @@ pub(crate) fn listen(socket: &Path, shared: &Arc<Shared>) -> io::Result<()> {
         _ => {}
     }
     let listener = UnixListener::bind(socket)?;
-    let shared = Arc::downgrade(shared);
+    let shared = Arc::clone(shared);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let ended = Session::new(stream, shared.clone()).serve().await;
+            let ended = Session::new(stream, Arc::clone(&shared)).serve().await;
             tracing::debug!(?ended, "the VM's card has lost its hypervisor");
-            let Some(shared) = shared.upgrade() else { return };
             shared.stack().unplug(true);
         }
     });
@@ -79,7 +78,7 @@ struct Ring {
 /// One hypervisor.
 struct Session {
     stream: UnixStream,
-    shared: Weak<Shared>,
+    shared: Arc<Shared>,
     features: u64,
     regions: Vec<Region>,
     memory: Option<Arc<GuestMemoryMmap>>,
@@ -103,7 +102,7 @@ fn u64_at(bytes: &[u8], at: usize) -> io::Result<u64> {
 }
 
 impl Session {
-    fn new(stream: UnixStream, shared: Weak<Shared>) -> Self {
+    fn new(stream: UnixStream, shared: Arc<Shared>) -> Self {
         let (rings, ears) = (Default::default(), JoinSet::new());
         Self { stream, shared, features: 0, regions: Vec::new(), memory: None, rings, ears }
     }
@@ -169,7 +168,7 @@ impl Session {
             10 => self.ring(body)?.base = u32_at(body, 4)? as u16,
             // The queue stops.
             11 => {
-                let positions = self.shared.upgrade().and_then(|shared| shared.stack().unplug(false));
+                let positions = self.shared.stack().unplug(false);
                 if let Some(positions) = positions {
                     self.ears.abort_all();
                     for (ring, position) in self.rings.iter_mut().zip(positions) {
@@ -235,9 +234,7 @@ impl Session {
 
     /// Lets both queues run if all is known that they need.
     fn start(&mut self) -> io::Result<()> {
-        let (Some(memory), Some(shared)) = (self.memory.clone(), self.shared.upgrade()) else {
-            return Ok(());
-        };
+        let Some(memory) = self.memory.clone() else { return Ok(()) };
         let whole =
             |ring: &Ring| ring.size > 0 && ring.kick.is_some() && ring.call.is_some() && ring.used > 0;
         if !self.rings.iter().all(whole) {
@@ -259,7 +256,7 @@ impl Session {
             let call = ring.call.as_ref().ok_or_else(|| bad("no call"))?.try_clone()?;
             Ok::<_, io::Error>(Side { queue, call })
         };
-        let positions = shared.stack().unplug(false);
+        let positions = self.shared.stack().unplug(false);
         if let Some(positions) = positions {
             for (ring, position) in self.rings.iter_mut().zip(positions) {
                 ring.base = position;
@@ -272,29 +269,26 @@ impl Session {
             memory: Arc::clone(&memory),
             added: 0,
         };
-        shared.stack().plug(Box::new(queues));
+        self.shared.stack().plug(Box::new(queues));
         self.ears.abort_all();
         for ring in &self.rings {
             let kick = ring.kick.as_ref().ok_or_else(|| bad("no kick"))?.try_clone()?;
             let kick = crate::sys::watch(kick)?;
-            self.ears.spawn(hear(kick, self.shared.clone()));
+            self.ears.spawn(hear(kick, Arc::clone(&self.shared)));
         }
         Ok(())
     }
 }
 
 /// Runs the stack each time that the guest says there is something.
-async fn hear(kick: AsyncFd<OwnedFd>, shared: Weak<Shared>) {
+async fn hear(kick: AsyncFd<OwnedFd>, shared: Arc<Shared>) {
     while let Ok(mut ready) = kick.readable().await {
-        let heard = ready.try_io(|kick| Ok(rustix::io::read(kick.get_ref(), &mut [0; 8])?));
-        let Some(shared) = shared.upgrade() else { return };
-        match heard {
-            Ok(Ok(_)) => {
-                shared.stack().run();
-                shared.stirred.notify_one();
-            }
-            Ok(Err(_)) => return,
-            Err(_) => {}
+        // What is said from here on is heard again.
+        ready.clear_ready();
+        match rustix::io::read(kick.get_ref(), &mut [0; 8]) {
+            Err(error) if error != rustix::io::Errno::AGAIN => return,
+            _ => {}
         }
+        shared.stirred.notify_one();
     }
 }

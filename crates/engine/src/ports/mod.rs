@@ -19,6 +19,7 @@ mod straight;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod thread;
 mod udp;
 mod way;
 
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 use bollard_stubs::models::{ContainerConfig, HostConfig};
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -43,6 +45,7 @@ use error::Refused;
 use listener::{Bound, bind, bind_again};
 pub(crate) use show::{map, summary};
 pub(crate) use straight::Straight;
+pub(crate) use thread::start as start_thread;
 pub(crate) use way::{DialError, Guest, Place, Way};
 
 /// Streams that are being opened at a time: bursts of more overrun vhost-device-vsock.
@@ -74,6 +77,7 @@ pub(crate) struct Published {
 pub(crate) struct Ports {
     on: Mutex<PublishOn>,
     way: Arc<dyn Way>,
+    runtime: Handle,
     openings: Arc<Semaphore>,
     cancel: CancellationToken,
     tracker: TaskTracker,
@@ -118,15 +122,16 @@ impl Service {
 }
 
 impl Ports {
-    /// `cancel` ends everything; `tracker` waits for it.
+    /// Connections are served in `runtime`; `cancel` ends everything; `tracker` waits for it.
     pub(crate) fn new(
         on: PublishOn,
         way: Arc<dyn Way>,
+        runtime: Handle,
         cancel: CancellationToken,
         tracker: TaskTracker,
     ) -> Self {
         let openings = Arc::new(Semaphore::new(OPENINGS));
-        Self { on: Mutex::new(on), way, openings, cancel, tracker, held: Mutex::default() }
+        Self { on: Mutex::new(on), way, runtime, openings, cancel, tracker, held: Mutex::default() }
     }
 
     /// For containers that start from now on.
@@ -145,6 +150,7 @@ impl Ports {
             return Ok(Vec::new());
         }
         let place = self.way.place(record);
+        let _inside = self.runtime.enter();
         let mut bound = Vec::new();
         for mut wanted in wanted(&record.config, &record.host_config)? {
             wanted.host_ip = wanted.host_ip.or(place.host_binding);
@@ -159,6 +165,7 @@ impl Ports {
     /// Binds again what a container has that runs on from before. A port that is taken by now is left out.
     pub(crate) async fn reopen(&self, record: &Record) {
         self.close(&record.id).await;
+        let _inside = self.runtime.enter();
         let mut bound = Vec::new();
         for published in &record.ports {
             match bind_again(published) {
@@ -202,7 +209,7 @@ impl Ports {
                 };
                 stop.run_until_cancelled(serving).await;
             });
-            held.listeners.spawn(listening);
+            held.listeners.spawn_on(listening, &self.runtime);
         }
         held.listeners.close();
         self.held().insert(id.clone(), held);

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bollard_stubs::models::PortBinding;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use transport::Stream;
@@ -54,7 +55,8 @@ impl Way for Echo {
 }
 
 fn ports() -> Ports {
-    Ports::new(PublishOn::Localhost, Arc::new(Echo), CancellationToken::new(), TaskTracker::new())
+    let (cancel, tracker) = (CancellationToken::new(), TaskTracker::new());
+    Ports::new(PublishOn::Localhost, Arc::new(Echo), Handle::current(), cancel, tracker)
 }
 
 fn publishing(list: &[(&str, &str)]) -> Record {
