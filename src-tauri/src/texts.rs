@@ -13,6 +13,8 @@ pub(crate) struct Texts {
     pub(crate) vm_booting: String,
     #[serde(rename = "tray.vm.running")]
     pub(crate) vm_running: String,
+    #[serde(rename = "tray.vm.halted")]
+    pub(crate) vm_halted: String,
     #[serde(rename = "tray.vm.stopping")]
     pub(crate) vm_stopping: String,
     #[serde(rename = "tray.vm.failed")]

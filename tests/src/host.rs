@@ -108,6 +108,14 @@ impl Host {
         daemon.kill().await.unwrap();
     }
 
+    /// Lets coracled end in good order.
+    pub async fn end_daemon(&mut self, stop_vm: bool) {
+        self.client().await.shutdown(stop_vm).await.unwrap();
+        let mut daemon = self.daemon.take().expect("coracled runs");
+        let ended = tokio::time::timeout(Duration::from_secs(40), daemon.wait()).await;
+        assert!(ended.expect("coracled ends").unwrap().success(), "coracled ends with an error");
+    }
+
     /// The state folder.
     #[must_use]
     pub fn home(&self) -> &Path {
@@ -199,10 +207,7 @@ impl Host {
 
     /// Stops VM and coracled, and proves that nothing is left behind.
     pub async fn finish(mut self) {
-        self.client().await.shutdown(true).await.unwrap();
-        let mut daemon = self.daemon.take().expect("coracled runs");
-        let ended = tokio::time::timeout(Duration::from_secs(40), daemon.wait()).await;
-        assert!(ended.expect("coracled ends").unwrap().success(), "coracled ends with an error");
+        self.end_daemon(true).await;
         let home = self.home().to_owned();
         eventually("no process is left", Duration::from_secs(5), || {
             let left = processes_naming(&home);

@@ -49,6 +49,9 @@ pub enum VmStatus {
         /// The guest's kernel release.
         #[serde(default)]
         kernel: String,
+        /// Why it stands still at present; it goes on by itself.
+        #[serde(default)]
+        halted: Option<String>,
     },
     /// On the way down.
     Stopping,

@@ -81,6 +81,9 @@ pub enum Error {
     /// The VM is off and is not started for this.
     #[error("the VM is off: {0}. Start it with `coracle vm start`")]
     VmOff(&'static str),
+    /// The VM stands still; why, and what helps.
+    #[error("the VM stands still: {0}")]
+    VmHalted(String),
     /// The VM did not come up.
     #[error(transparent)]
     Machine(#[from] crate::MachineError),
@@ -378,7 +381,9 @@ impl Error {
             Self::NotModified(..) => ErrorKind::NotModified,
             Self::Start(failure) => failure.kind,
             Self::Ports(error) => error.kind(),
-            Self::VmOff(_) | Self::Machine(_) | Self::ShuttingDown => ErrorKind::Unavailable,
+            Self::VmOff(_) | Self::VmHalted(_) | Self::Machine(_) | Self::ShuttingDown => {
+                ErrorKind::Unavailable
+            }
             Self::Images(error) => error.kind(),
             Self::Refused(refusal) => refusal.kind(),
             Self::Mount(_) => ErrorKind::InvalidParameter,

@@ -79,12 +79,22 @@ pub trait Machine: Send + Sync {
     }
 }
 
+/// # Errors
+/// [`Error::VmHalted`]: it runs, and would not answer.
+pub(crate) fn goes_on(machine: &dyn Machine) -> Result<(), Error> {
+    match machine.status().as_ref().and_then(vmm::Status::halted) {
+        Some(why) => Err(Error::VmHalted(why.to_owned())),
+        None => Ok(()),
+    }
+}
+
 /// The agent of a VM that is wanted for `doing`, and is not started for it. One that is on its way is waited for, up to
 /// ten seconds: a coracled that has just started serves before it is attached to what its predecessor left running.
 ///
 /// # Errors
-/// [`Error::VmOff`].
+/// [`Error::VmOff`], [`Error::VmHalted`].
 pub(crate) async fn agent_of(machine: &dyn Machine, doing: &'static str) -> Result<vmm::Agent, Error> {
+    goes_on(machine)?;
     if let Some(agent) = machine.agent() {
         return Ok(agent);
     }

@@ -13,6 +13,9 @@ pub enum StartError {
         /// The console's last lines.
         console_tail: Vec<String>,
     },
+    /// It runs, and stands still at present.
+    #[error("the VM stands still: {0}")]
+    Halted(String),
     /// A stop came in between.
     #[error("the VM was stopped while it was starting")]
     Stopped,

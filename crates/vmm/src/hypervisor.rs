@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use transport::{Kind, Transport};
 
 use crate::{Accelerator, Capabilities, CardError, DiskError, Record, ShareError};
@@ -284,6 +285,12 @@ pub trait Machine: Send {
 
     /// When the hypervisor's process was started; `None` for a machine that was attached.
     fn started(&self) -> Option<std::time::Instant>;
+
+    /// Follows whether it stands still because the host has no room for what its guest writes. It goes on by itself when
+    /// there is some.
+    fn halted(&self) -> watch::Receiver<bool> {
+        watch::channel(false).1
+    }
 
     /// The next thing that befalls it. Cancel-safe.
     async fn event(&mut self) -> MachineEvent;

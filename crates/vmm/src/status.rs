@@ -88,6 +88,9 @@ pub enum Status {
         restarts: u32,
         /// Left by an earlier coracled.
         reattached: bool,
+        /// Why it stands still at present; it goes on by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        halted: Option<String>,
     },
     /// On the way down.
     Stopping,
@@ -113,6 +116,15 @@ impl Status {
     #[must_use]
     pub fn is_down(&self) -> bool {
         matches!(self, Self::Off | Self::Failed { retry_in_ms: None, .. })
+    }
+
+    /// Why the VM stands still at present, although it runs.
+    #[must_use]
+    pub fn halted(&self) -> Option<&str> {
+        match self {
+            Self::Running { halted, .. } => halted.as_deref(),
+            _ => None,
+        }
     }
 
     /// One word, as in the JSON form.

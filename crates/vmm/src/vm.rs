@@ -66,6 +66,9 @@ impl Vm {
     /// # Errors
     /// Why it does not run.
     pub async fn ensure_running(&self) -> Result<Agent, StartError> {
+        if let Some(why) = self.status.borrow().halted() {
+            return Err(StartError::Halted(why.to_owned()));
+        }
         if let Some(agent) = self.agent() {
             return Ok(agent);
         }

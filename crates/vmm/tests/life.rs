@@ -163,6 +163,24 @@ async fn a_lost_link_is_repaired_under_the_same_agent() {
 }
 
 #[tokio::test]
+async fn one_that_stands_still_says_so_and_is_not_waited_for() {
+    let home = tempfile::tempdir().unwrap();
+    let fake = Fake::new(TCG_WORKS);
+    let vm = vm(home.path(), &fake);
+    let agent = vm.ensure_running().await.unwrap();
+    fake.halted.send_replace(true);
+    let status = wait(&vm, |status| status.halted().is_some()).await;
+    let disks = home.path().join("disks").display().to_string();
+    assert!(status.is_running() && status.halted().unwrap().contains(&disks), "{status:?}");
+    let refused = vm.ensure_running().await.unwrap_err();
+    assert!(matches!(refused, StartError::Halted(ref why) if why.contains(&disks)), "{refused}");
+    fake.halted.send_replace(false);
+    wait(&vm, |status| status.is_running() && status.halted().is_none()).await;
+    vm.ensure_running().await.unwrap();
+    assert!(!agent.is_gone());
+}
+
+#[tokio::test]
 async fn a_restarted_agent_gets_a_new_handle() {
     let home = tempfile::tempdir().unwrap();
     let fake = Fake::new(TCG_WORKS);

@@ -93,6 +93,8 @@ pub(crate) enum Vm {
         boot_ms: Option<u64>,
         accelerator: String,
         transport: String,
+        /// Why it stands still at present.
+        halted: Option<String>,
     },
     Stopping,
     Failed {
@@ -107,8 +109,8 @@ impl From<VmStatus> for Vm {
         match status {
             VmStatus::Off => Self::Off,
             VmStatus::Booting { stage, since_unix_ms, .. } => Self::Booting { stage, since_unix_ms },
-            VmStatus::Running { boot_ms, accelerator, transport, .. } => {
-                Self::Running { boot_ms, accelerator, transport }
+            VmStatus::Running { boot_ms, accelerator, transport, halted, .. } => {
+                Self::Running { boot_ms, accelerator, transport, halted }
             }
             VmStatus::Stopping => Self::Stopping,
             VmStatus::Failed { reason, console_tail } => Self::Failed { reason, console_tail },

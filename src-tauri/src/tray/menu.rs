@@ -76,6 +76,7 @@ pub(super) fn lines(known: &Known, texts: &Texts) -> Vec<Line> {
         None => &texts.service_gone,
         Some(VmStatus::Off) => &texts.vm_off,
         Some(VmStatus::Booting { .. }) => &texts.vm_booting,
+        Some(VmStatus::Running { halted: Some(_), .. }) => &texts.vm_halted,
         Some(VmStatus::Running { .. }) => &texts.vm_running,
         Some(VmStatus::Stopping) => &texts.vm_stopping,
         Some(VmStatus::Failed { .. }) => &texts.vm_failed,

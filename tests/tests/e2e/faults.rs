@@ -202,34 +202,125 @@ async fn a_bomb_does_not_fill_the_disk() {
     host.finish().await;
 }
 
+/// A folder that has little room, until this is dropped.
+struct SmallDisk(String);
+
+impl SmallDisk {
+    /// `None` where nothing can be mounted.
+    async fn mount(folder: &Path, size: &str) -> Option<Self> {
+        std::fs::create_dir_all(folder).unwrap();
+        let folder = folder.display().to_string();
+        let size = format!("size={size}");
+        let mount =
+            Run::new("mount").args(["-t", "tmpfs", "-o", &size, "coracle-test", &folder]).finish().await;
+        if mount.code != 0 {
+            eprintln!("SKIPPED: a small file system cannot be mounted here: {}", mount.stderr);
+            return None;
+        }
+        Some(Self(folder))
+    }
+
+    async fn resize(&self, size: &str) {
+        let options = format!("remount,size={size}");
+        Run::new("mount").args(["-o", &options, &self.0]).ok().await;
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").args(["-l", &self.0]).status();
+    }
+}
+
 #[tokio::test]
 async fn a_full_disk_fails_the_pull_and_nothing_else() {
     let registry = Registry::start().await;
     let layer = Layer::files([("big", &noise(60_000_000)[..], 0o644)]);
     let reference = Image::new(vec![layer], json!({})).push(&registry, "big").await;
     let mut host = Host::prepared(&json!({}));
-    let images = host.home().join("images");
-    std::fs::create_dir_all(&images).unwrap();
-    let target = images.display().to_string();
-    let mount =
-        Run::new("mount").args(["-t", "tmpfs", "-o", "size=40m", "coracle-test", &target]).finish().await;
-    if mount.code != 0 {
-        eprintln!("SKIPPED: a small file system cannot be mounted here: {}", mount.stderr);
-        host.start_daemon().await;
-        return host.finish().await;
-    }
+    let small = SmallDisk::mount(&host.home().join("images"), "40m").await;
     host.start_daemon().await;
+    let Some(small) = small else { return host.finish().await };
     let failed = host.docker_args(["pull", &reference]).finish().await;
     let listed = host.docker_args(["images", "-q", &reference]).ok().await;
     let still_runs = host.docker("run --rm coracle/hello echo fine").finish().await;
-    let free = Run::new("df").args(["--output=used", "-B1", &target]).ok().await;
+    let free = Run::new("df").args(["--output=used", "-B1", &small.0]).ok().await;
     host.finish().await;
-    Run::new("umount").args(["-l", &target]).ok().await;
     assert!(failed.code != 0 && failed.stderr.to_lowercase().contains("space"), "{failed:?}");
     assert_eq!(listed, "");
     assert_eq!(still_runs.stdout, "fine\n", "{still_runs:?}");
     let used: u64 = free.lines().last().unwrap().trim().parse().unwrap();
     assert!(used < 39 << 20, "{used} bytes are still taken");
+}
+
+/// Writes 90 MB to the data disk, then says so.
+async fn writer(host: &Host, name: &str) {
+    let write = "dd if=/dev/zero of=/big bs=1M count=90 && sync && echo written; exec sleep 1000";
+    let run = ["run", "-d", "--name", name, "-p", "127.0.0.1::53/udp", "coracle/hello", "sh", "-c", write];
+    host.docker_args(run).ok().await;
+}
+
+async fn has_written(host: &Host, name: &str) {
+    eventually("the write is done", Duration::from_secs(60), || async move {
+        let said = host.docker_args(["logs", name]).finish().await.stdout;
+        (said == "written\n").then_some(())
+    })
+    .await;
+}
+
+/// What `coracle vm status` says once the VM stands still.
+async fn stands_still(host: &Host) -> String {
+    eventually("the VM stands still", Duration::from_secs(60), || async move {
+        let status = host.coracle("vm status").finish().await.stdout;
+        status.starts_with("standing still").then_some(status)
+    })
+    .await
+}
+
+/// QEMU halts a guest whose write finds no room. Nothing of it is lost, and it goes on when there is room again.
+#[tokio::test]
+async fn a_full_disk_halts_the_vm_until_there_is_room() {
+    let mut host = Host::prepared(&json!({}));
+    let small = SmallDisk::mount(&host.home().join("disks"), "60m").await;
+    host.start_daemon().await;
+    let Some(small) = small else { return host.finish().await };
+    writer(&host, "first").await;
+    let qemu = host.process("qemu-system-x86_64");
+    let said = stands_still(&host).await;
+    assert!(said.contains(&small.0), "{said}");
+
+    // What needs the guest is told at once; what does not goes on.
+    let exec = host.docker("exec first true").finish().await;
+    assert!(exec.code != 0 && exec.stderr.contains("no room on this computer's disk"), "{exec:?}");
+    let another = host.docker("run --rm coracle/hello true").finish().await;
+    assert!(another.code != 0 && another.stderr.contains("no room on this computer's disk"), "{another:?}");
+    assert_eq!(host.docker("ps -aq").ok().await.lines().count(), 1);
+
+    // The next coracled does not take it for dead, and leaves it when it has to go.
+    host.kill_daemon().await;
+    host.start_daemon().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    host.end_daemon(false).await;
+    host.start_daemon().await;
+    assert_eq!(host.process("qemu-system-x86_64"), qemu);
+    small.resize("500m").await;
+    has_written(&host, "first").await;
+    host.docker("exec first true").ok().await;
+
+    // Once more under the same coracled, with a client whose way to the guest is sought meanwhile.
+    small.resize("130m").await;
+    writer(&host, "second").await;
+    stands_still(&host).await;
+    let port = host.docker("port second 53/udp").ok().await;
+    let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.send_to(b"hello", port.trim()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    small.resize("500m").await;
+    has_written(&host, "second").await;
+    host.docker("exec second true").ok().await;
+    assert_eq!(host.docker("inspect -f {{.RestartCount}} first second").ok().await, "0\n0");
+    assert_eq!(host.process("qemu-system-x86_64"), qemu);
+    host.finish().await;
 }
 
 #[tokio::test]

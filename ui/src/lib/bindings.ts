@@ -684,7 +684,11 @@ version: string,
  */
 configured: boolean, };
 
-export type Vm = { "state": "off" } | { "state": "booting", stage: string, since_unix_ms: number | null, } | { "state": "running", boot_ms: number | null, accelerator: string, transport: string, } | { "state": "stopping" } | { "state": "failed", reason: string, console_tail: Array<string>, } | { "state": "unknown" };
+export type Vm = { "state": "off" } | { "state": "booting", stage: string, since_unix_ms: number | null, } | { "state": "running", boot_ms: number | null, accelerator: string, transport: string,
+/**
+ * Why it stands still at present.
+ */
+halted: string | null, } | { "state": "stopping" } | { "state": "failed", reason: string, console_tail: Array<string>, } | { "state": "unknown" };
 
 export type VmDiskUsage = { size_bytes: number, allocated_bytes: number, guest_used_bytes: number | null, guest_free_bytes: number | null, };
 

@@ -36,7 +36,7 @@ import { entries } from "./palette";
 const container = (name: string, state: string): Container =>
   ({ id: `id-${name}`, name, image: "nginx", command: "", state, status: "", created_unix_s: 1, ports: [], project: null, service: null });
 const running = [{ ...container("web", "running"), parsed: {} }];
-const RUNNING = { state: "running", boot_ms: 1, accelerator: "kvm", transport: "vsock" } as const;
+const RUNNING = { state: "running", boot_ms: 1, accelerator: "kvm", transport: "vsock", halted: null } as const;
 
 beforeEach(() => {
   Object.values(ipc).forEach((mock) => mock.mockReset());

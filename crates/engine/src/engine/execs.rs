@@ -9,6 +9,7 @@ use super::Engine;
 use crate::agent::{CallError, QUICK, SLOW, call, open, process, start_failure};
 use crate::error::{Error, Invalid, StartFailure, StateConflict};
 use crate::exec::{Exec, ExecState, UntilEnd};
+use crate::machine::goes_on;
 use crate::options::ExecStart;
 use crate::record::View;
 use crate::spec::{self, ExecProcess};
@@ -28,6 +29,8 @@ impl Engine {
         let handle = self.find(name)?;
         let view = handle.now();
         runs(&view)?;
+        // Docker's client does not show why a start was refused.
+        goes_on(&*self.shared.machine_of(&view.record))?;
         let command = config.cmd.clone().unwrap_or_default();
         if command.is_empty() {
             return Err(Invalid::NoExecCommand.into());

@@ -283,7 +283,7 @@ impl Shared {
     /// The agent of the VM that the container runs in; [`agent_of`].
     ///
     /// # Errors
-    /// [`Error::VmOff`].
+    /// As there.
     pub(crate) async fn agent_of(
         self: &Arc<Self>,
         record: &Record,

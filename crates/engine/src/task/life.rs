@@ -11,6 +11,7 @@ use super::Task;
 use super::attach::Parked;
 use crate::agent::{CallError, QUICK, SLOW, call, process, start_failure};
 use crate::error::{Error, StateConflict};
+use crate::machine::goes_on;
 use crate::restart;
 use crate::session::Of;
 use crate::signal::{self, SIGKILL, SIGTERM};
@@ -20,6 +21,8 @@ use crate::time::now_unix_ns;
 
 const START_PREFIX: &str = "failed to create task for container: failed to create shim task: \
                             OCI runtime create failed: ";
+/// Until a restart is tried again for which the VM stands still.
+const HALTED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a start by the restart policy did not happen.
 enum Trouble {
@@ -192,8 +195,12 @@ impl Task {
     pub(super) async fn restart(&mut self) {
         self.restart_at = None;
         let State::Restarting(exit) = self.record.state.clone() else { return };
-        // Never boots the VM that it shares with others: one that was stopped stays off.
         let machine = self.machine();
+        if goes_on(&*machine).is_err() {
+            self.restart_at = Some(Instant::now() + HALTED_PAUSE);
+            return;
+        }
+        // Never boots the VM that it shares with others: one that was stopped stays off.
         let agent =
             if self.record.has_own_vm() { machine.ensure_running().await.ok() } else { machine.agent() };
         let Some(agent) = agent else {
@@ -406,7 +413,8 @@ impl Task {
         if self.record.has_own_vm() {
             return;
         }
-        let Some(agent) = self.shared.machine.agent() else { return };
+        let agent = self.shared.machine.agent().filter(|_| goes_on(&*self.shared.machine).is_ok());
+        let Some(agent) = agent else { return };
         let (images, id, image) = (self.shared.images.clone(), self.record.id.to_string(), self.record.image);
         self.preparation = Some(tokio::spawn(async move {
             let Ok(image) = images.get(&image.to_string()).await else { return };

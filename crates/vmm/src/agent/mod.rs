@@ -126,6 +126,12 @@ impl Agent {
         Ok(Self { inner: Arc::new(Inner { channel, transport, hello, gone }) })
     }
 
+    /// Whether it answers on a connection of its own.
+    pub(crate) async fn answers(&self, deadline: Duration) -> bool {
+        let (transport, gone) = (Arc::clone(&self.inner.transport), self.inner.gone.clone());
+        Self::connect(transport, gone, deadline).await.is_ok()
+    }
+
     /// The agent behind a hello that has just come.
     pub(crate) fn from_hello(
         transport: Arc<dyn Transport>,

@@ -277,7 +277,8 @@ impl Boot {
         };
         let boot_ms = millis(self.began.elapsed());
         tracing::info!(boot_ms, ?timings, "the VM runs");
-        Ok(Live { machine, hellos, agent, gone, timings, boot_ms, reattached: false })
+        let halted = machine.halted();
+        Ok(Live { machine, hellos, agent, gone, timings, boot_ms, reattached: false, halted })
     }
 
     /// Waits for the hello, and for every reason why none will come.

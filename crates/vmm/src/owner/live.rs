@@ -1,13 +1,15 @@
 //! A running VM and everything that belongs to its life.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, HelloPort, Hellos};
 use crate::error::chain;
-use crate::{AttachError, Hypervisor, Machine, Record, Status, StopError, Timings};
+use crate::{AttachError, Hypervisor, Machine, Record, RepairError, Status, StopError, Timings};
 
 /// An attached agent that does not answer within this is taken for dead, and its containers go with it: so this is far
 /// longer than an emulated guest on a loaded host takes.
@@ -16,6 +18,20 @@ const ATTACH_DEADLINE: Duration = Duration::from_secs(20);
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(12);
 /// From that answer until the guest is off: sync and unmount.
 const POWER_OFF_DEADLINE: Duration = Duration::from_secs(10);
+
+async fn renew_link(machine: &mut dyn Machine) -> Result<(), RepairError> {
+    match machine.repair_link().await {
+        Err(RepairError::Nothing(_)) => Ok(()),
+        renewed => renewed,
+    }
+}
+
+fn no_room(disks: &Path) -> String {
+    format!(
+        "no room on this computer's disk, where {} is: it goes on by itself when there is some",
+        disks.display()
+    )
+}
 
 /// A running VM.
 pub(super) struct Live {
@@ -27,20 +43,35 @@ pub(super) struct Live {
     pub(super) timings: Timings,
     pub(super) boot_ms: u64,
     pub(super) reattached: bool,
+    /// It stands still for lack of room on the host.
+    pub(super) halted: watch::Receiver<bool>,
 }
 
 impl Live {
-    /// Takes over what an earlier process left. On failure nothing of it is left.
+    /// Takes over what an earlier process left. On failure nothing of it is left, unless by `cancel`.
     pub(super) async fn attach(
         hypervisor: Arc<dyn Hypervisor>,
         hello_port: &HelloPort,
         record: Record,
+        cancel: &CancellationToken,
     ) -> Result<Self, String> {
         let kind = record.transport;
         let mut machine = hypervisor.attach(record).await.map_err(|error| match error {
             AttachError::Gone => error.to_string(),
             _ => chain(&error),
         })?;
+        let mut halted = machine.halted();
+        // It would not answer, and is not dead for that.
+        while *halted.borrow() {
+            tracing::error!("the VM that was left running stands still until this computer's disk has room");
+            tokio::select! {
+                _ = halted.wait_for(|halted| !halted) => {}
+                () = cancel.cancelled() => return Err("it stands still and is left as it is".to_owned()),
+            }
+            if let Err(error) = renew_link(&mut *machine).await {
+                tracing::warn!(reason = chain(&error), "the way to the VM is not renewed");
+            }
+        }
         let gone = CancellationToken::new();
         let reach = async {
             let link = hypervisor.transport(kind).map_err(|error| chain(&error))?;
@@ -62,6 +93,7 @@ impl Live {
                 timings: Timings::default(),
                 boot_ms: 0,
                 reattached: true,
+                halted,
             }),
             Err(reason) => {
                 machine.remove(Duration::ZERO).await;
@@ -70,7 +102,8 @@ impl Live {
         }
     }
 
-    pub(super) fn status(&self, restarts: u32) -> Status {
+    /// `disks`: where its disks are on the host.
+    pub(super) fn status(&self, restarts: u32, disks: &Path) -> Status {
         let record = self.machine.record();
         let hello = self.agent.hello();
         Status::Running {
@@ -87,7 +120,13 @@ impl Live {
             timings: self.timings,
             restarts,
             reattached: self.reattached,
+            halted: self.halted.borrow().then(|| no_room(disks)),
         }
+    }
+
+    /// Makes the way to the guest anew, where it is one that can break.
+    pub(super) async fn renew_link(&mut self) -> Result<(), RepairError> {
+        renew_link(&mut *self.machine).await
     }
 
     /// The clean way down: the agent's Shutdown, then ever harder.

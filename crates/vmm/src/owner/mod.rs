@@ -14,6 +14,7 @@ mod work;
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -127,6 +128,8 @@ enum Wake {
     Outcome(Outcome),
     Machine(MachineEvent),
     Hello(Greeting),
+    /// It stands still, or goes on.
+    Halted,
     RetryDue,
     Trim,
 }
@@ -152,6 +155,7 @@ impl Owner {
                 Wake::Machine(MachineEvent::LinkLost { how }) => self.repair(&how),
                 Wake::Machine(MachineEvent::ShareLost { tag, how }) => self.share_lost(tag, &how),
                 Wake::Hello(hello) => self.new_agent(&hello),
+                Wake::Halted => self.halted_or_goes_on(),
                 Wake::RetryDue => self.boot(),
                 Wake::Trim => {
                     if let Err(error) = console::trim(&boot::console_log(&self.config)) {
@@ -176,6 +180,7 @@ impl Owner {
                 State::Running(live) => tokio::select! {
                     event = live.machine.event() => Wake::Machine(event),
                     hello = live.hellos.next() => Wake::Hello(hello),
+                    Ok(()) = live.halted.changed() => Wake::Halted,
                     _ = trim.tick() => Wake::Trim,
                 },
                 State::Failed { retry_at: Some(at) } => {
@@ -381,8 +386,17 @@ impl Owner {
             Outcome::Repaired(live, Ok(())) => {
                 tracing::info!("the vsock daemon is replaced");
                 self.state = State::Running(live);
+                self.tell();
             }
-            Outcome::Devices(live) => self.state = State::Running(live),
+            Outcome::Devices(live) => {
+                self.state = State::Running(live);
+                self.tell();
+            }
+            // It stands still again; the next time that it goes on it is tried again.
+            Outcome::Repaired(live, Err(_)) if *live.halted.borrow() => {
+                self.state = State::Running(live);
+                self.tell();
+            }
             Outcome::Repaired(live, Err(error)) => {
                 self.state = State::Running(live);
                 self.died(format!("the way to the guest broke and could not be repaired: {error}")).await;
@@ -401,7 +415,7 @@ impl Owner {
 
     fn running(&mut self, live: Box<Live>) {
         self.agent.send_replace(Some(live.agent.clone()));
-        self.status.send_replace(live.status(self.restarts));
+        self.status.send_replace(live.status(self.restarts, self.disks()));
         for answer in self.starting.drain(..) {
             let _ = answer.send(Ok(live.agent.clone()));
         }
@@ -462,10 +476,36 @@ impl Owner {
                 tracing::warn!(restarted = hello.agent_restarted, "the agent says hello again");
                 live.agent = live.agent.renewed(hello.clone());
                 self.agent.send_replace(Some(live.agent.clone()));
-                self.status.send_replace(live.status(self.restarts));
+                self.tell();
             }
             Err(error) => tracing::warn!(%error, "not a hello"),
         }
+    }
+
+    /// It stands still, or goes on again: then it is asked whether it can be reached before others may.
+    fn halted_or_goes_on(&mut self) {
+        if let State::Running(live) = &self.state
+            && *live.halted.borrow()
+        {
+            self.tell();
+            tracing::error!(why = self.status.borrow().halted(), "the VM stands still");
+        } else if let State::Running(live) = std::mem::replace(&mut self.state, State::Off) {
+            tracing::info!("the VM goes on");
+            self.state = State::Working(Work::go_on(live));
+        }
+    }
+
+    /// Publishes the state of a running VM anew.
+    fn tell(&self) {
+        if let State::Running(live) = &self.state {
+            let now = live.status(self.restarts, self.disks());
+            self.status.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
+        }
+    }
+
+    /// Where its disks are.
+    fn disks(&self) -> &Path {
+        self.config.data_disk.parent().unwrap_or(&self.config.data_disk)
     }
 
     /// Lets go; a running VM lives on, one that is on its way up or down is first brought to rest.

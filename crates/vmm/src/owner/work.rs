@@ -1,6 +1,7 @@
 //! The pieces of work that take the owner more than a moment.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -13,10 +14,13 @@ use crate::policy::Phase;
 use crate::process::host_boot_id;
 use crate::{Hypervisor, Record, RepairError, StopError, VmConfig};
 
+/// How long an agent whose VM has just gone on may take to answer.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+
 /// Work under way.
 pub(super) struct Work {
     pub(super) phase: Phase,
-    /// Only a boot heeds it.
+    /// A boot heeds it, and an attachment that waits for a VM that stands still.
     pub(super) cancel: CancellationToken,
     pub(super) task: BoxFuture<'static, Outcome>,
 }
@@ -41,11 +45,13 @@ impl Work {
         hypervisor: Arc<dyn Hypervisor>,
         hello_port: Arc<HelloPort>,
     ) -> Self {
-        Self::new(Phase::Attaching, async move {
+        let cancel = CancellationToken::new();
+        let cancelled = cancel.clone();
+        let work = Self::new(Phase::Attaching, async move {
             let Some(record) = Record::load(&config.run_dir, &host_boot_id()) else {
                 return Outcome::Attached(None);
             };
-            match Live::attach(hypervisor, &hello_port, record).await {
+            match Live::attach(hypervisor, &hello_port, record, &cancelled).await {
                 Ok(live) => {
                     tracing::info!("re-attached a VM that was left running");
                     Outcome::Attached(Some(Box::new(live)))
@@ -55,7 +61,8 @@ impl Work {
                     Outcome::Attached(None)
                 }
             }
-        })
+        });
+        Self { cancel, ..work }
     }
 
     pub(super) fn boot(boot: Boot, cancel: CancellationToken) -> Self {
@@ -66,6 +73,17 @@ impl Work {
     pub(super) fn repair(mut live: Box<Live>) -> Self {
         Self::new(Phase::Repairing, async move {
             let repaired = live.machine.repair_link().await;
+            Outcome::Repaired(live, repaired)
+        })
+    }
+
+    /// After the VM stood still. A vsock daemon does not always survive what was said meanwhile.
+    pub(super) fn go_on(mut live: Box<Live>) -> Self {
+        Self::new(Phase::Repairing, async move {
+            if live.agent.answers(ANSWER_DEADLINE).await {
+                return Outcome::Devices(live);
+            }
+            let repaired = live.renew_link().await;
             Outcome::Repaired(live, repaired)
         })
     }

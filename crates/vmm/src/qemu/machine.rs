@@ -1,15 +1,18 @@
 //! A live QEMU with its vsock daemon.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use qapi::qmp;
+use tokio::sync::watch;
 use transport::Kind;
 
 use super::command_line::{self, LINK_BUS, LINK_CHARDEV, LINK_DEVICE, LINK_DRIVER};
 use super::control::{CommandError, Control};
 use super::link;
+use super::room::Room;
 use super::saved;
 use super::shares;
 use super::sockets::Sockets;
@@ -40,7 +43,8 @@ pub(super) struct QemuMachine {
     daemon: Option<Process>,
     pub(super) shares: Vec<shares::Daemon>,
     /// `None` when the machine never answered.
-    pub(super) control: Option<Control>,
+    pub(super) control: Option<Arc<Control>>,
+    room: Option<Room>,
     pub(super) libexec: PathBuf,
     started: Option<Instant>,
 }
@@ -152,12 +156,15 @@ impl QemuMachine {
             return Err(SpawnError::Control(std::io::ErrorKind::NotFound.into()));
         };
         let daemon = nascent.daemon.take();
+        let control = Arc::new(control);
+        let room = Room::watch(Arc::clone(&control));
         Ok(Self {
             record,
             qemu,
             daemon,
             shares: Vec::new(),
             control: Some(control),
+            room: Some(room),
             libexec: libexec.to_owned(),
             started: Some(started),
         })
@@ -181,11 +188,16 @@ impl QemuMachine {
         let pid = qemu.id().pid;
         let shares = Vec::new();
         let libexec = libexec.to_owned();
-        let mut machine = Self { record, qemu, daemon, shares, control: None, libexec, started: None };
+        let mut machine =
+            Self { record, qemu, daemon, shares, control: None, room: None, libexec, started: None };
         let path = machine.sockets().control();
         let connected = tokio::time::timeout(ATTACH_DEADLINE, Control::connect(&path)).await;
         match connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
-            Ok(control) => machine.control = Some(control),
+            Ok(control) => {
+                let control = Arc::new(control);
+                machine.room = Some(Room::watch_attached(Arc::clone(&control)).await);
+                machine.control = Some(control);
+            }
             Err(source) => {
                 machine.remove(Duration::ZERO).await;
                 return Err(AttachError::Silent { pid, source });
@@ -254,6 +266,10 @@ impl Machine for QemuMachine {
 
     fn started(&self) -> Option<Instant> {
         self.started
+    }
+
+    fn halted(&self) -> watch::Receiver<bool> {
+        self.room.as_ref().map_or_else(|| watch::channel(false).1, |room| room.halted.clone())
     }
 
     async fn event(&mut self) -> MachineEvent {
@@ -363,6 +379,7 @@ impl Machine for QemuMachine {
             end(daemon, link::DAEMON, TERMINATE_DEADLINE, &mut troubles).await;
         }
         self.end_shares(&mut troubles).await;
+        self.room = None;
         self.control = None;
         troubles.extend(
             remove_files(&self.record).into_iter().map(|(path, source)| StopTrouble::File { path, source }),

@@ -14,6 +14,7 @@ mod disks;
 mod link;
 mod machine;
 mod probe;
+mod room;
 mod saved;
 mod shares;
 mod sockets;

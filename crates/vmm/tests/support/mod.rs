@@ -195,6 +195,7 @@ pub(crate) struct Fake {
     pub(crate) removed: AtomicU32,
     pub(crate) repaired: AtomicU32,
     pub(crate) fate: watch::Sender<Option<MachineEvent>>,
+    pub(crate) halted: watch::Sender<bool>,
     /// There is vsock too, with its hello port in somebody else's hands.
     pub(crate) vsock_is_taken: AtomicBool,
 }
@@ -228,6 +229,7 @@ impl Fake {
             removed: AtomicU32::new(0),
             repaired: AtomicU32::new(0),
             fate: watch::channel(None).0,
+            halted: watch::channel(false).0,
             vsock_is_taken: AtomicBool::new(false),
         })
     }
@@ -242,6 +244,7 @@ struct FakeMachine {
     record: Record,
     guest: Option<Guest>,
     fate: watch::Receiver<Option<MachineEvent>>,
+    halted: watch::Receiver<bool>,
     counts: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
@@ -310,6 +313,7 @@ impl Hypervisor for Hyper {
             },
             guest: served,
             fate: self.0.fate.subscribe(),
+            halted: self.0.halted.subscribe(),
             counts: Arc::new(move |what| {
                 let counter = if what == "removed" { &fake.removed } else { &fake.repaired };
                 counter.fetch_add(1, Ordering::SeqCst);
@@ -332,6 +336,9 @@ impl Machine for FakeMachine {
     }
     fn started(&self) -> Option<Instant> {
         None
+    }
+    fn halted(&self) -> watch::Receiver<bool> {
+        self.halted.clone()
     }
     async fn event(&mut self) -> MachineEvent {
         let met = self.fate.wait_for(Option::is_some).await.ok().and_then(|event| event.clone());

@@ -12,7 +12,7 @@ import { view } from "./view.svelte";
 /** How far the charts look back. */
 const HISTORY_S = 120;
 
-export const TONES: Record<Vm["state"], Tone> = {
+const TONES: Record<Vm["state"], Tone> = {
   off: "idle",
   booting: "warn",
   running: "good",
@@ -20,6 +20,11 @@ export const TONES: Record<Vm["state"], Tone> = {
   failed: "bad",
   unknown: "idle",
 };
+
+/** Why a running VM stands still at present. */
+export const halted = (vm: Vm): string | null => (vm.state === "running" ? vm.halted : null);
+
+export const tone = (vm: Vm): Tone => (halted(vm) === null ? TONES[vm.state] : "bad");
 
 export const isMoving = (state: Vm["state"]): boolean => state === "booting" || state === "stopping";
 

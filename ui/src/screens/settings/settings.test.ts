@@ -95,7 +95,7 @@ describe("accelerators", () => {
     await vi.waitFor(() => expect(notices.all[0]?.title).toContain("next start"));
     expect(ipc.vmRestart).not.toHaveBeenCalled();
     cleanup();
-    session.vm = { state: "running", boot_ms: null, accelerator: "tcg", transport: "vsock" };
+    session.vm = { state: "running", boot_ms: null, accelerator: "tcg", transport: "vsock", halted: null };
     ipc.vmRestart.mockResolvedValue(session.vm);
     render(Machine);
     await fireEvent.click(screen.getByTestId("reprobe"));
