@@ -81,8 +81,8 @@ pub enum Error {
     /// The VM is off and is not started for this.
     #[error("the VM is off: {0}. Start it with `coracle vm start`")]
     VmOff(&'static str),
-    /// The VM stands still; why, and what helps.
-    #[error("the VM stands still: {0}")]
+    /// The VM stands still at present; why, and what helps.
+    #[error("the VM is halted: {0}")]
     VmHalted(String),
     /// The VM did not come up.
     #[error(transparent)]

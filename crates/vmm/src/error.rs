@@ -14,7 +14,7 @@ pub enum StartError {
         console_tail: Vec<String>,
     },
     /// It runs, and stands still at present.
-    #[error("the VM stands still: {0}")]
+    #[error("the VM is halted: {0}")]
     Halted(String),
     /// A stop came in between.
     #[error("the VM was stopped while it was starting")]

@@ -268,11 +268,11 @@ async fn has_written(host: &Host, name: &str) {
     .await;
 }
 
-/// What `coracle vm status` says once the VM stands still.
-async fn stands_still(host: &Host) -> String {
-    eventually("the VM stands still", Duration::from_secs(60), || async move {
+/// What `coracle vm status` says once the VM is halted.
+async fn is_halted(host: &Host) -> String {
+    eventually("the VM is halted", Duration::from_secs(60), || async move {
         let status = host.coracle("vm status").finish().await.stdout;
-        status.starts_with("standing still").then_some(status)
+        status.starts_with("halted").then_some(status)
     })
     .await
 }
@@ -286,14 +286,14 @@ async fn a_full_disk_halts_the_vm_until_there_is_room() {
     let Some(small) = small else { return host.finish().await };
     writer(&host, "first").await;
     let qemu = host.process("qemu-system-x86_64");
-    let said = stands_still(&host).await;
+    let said = is_halted(&host).await;
     assert!(said.contains(&small.0), "{said}");
 
     // What needs the guest is told at once; what does not goes on.
     let exec = host.docker("exec first true").finish().await;
-    assert!(exec.code != 0 && exec.stderr.contains("no room on this computer's disk"), "{exec:?}");
+    assert!(exec.code != 0 && exec.stderr.contains("this computer's disk is full"), "{exec:?}");
     let another = host.docker("run --rm coracle/hello true").finish().await;
-    assert!(another.code != 0 && another.stderr.contains("no room on this computer's disk"), "{another:?}");
+    assert!(another.code != 0 && another.stderr.contains("this computer's disk is full"), "{another:?}");
     assert_eq!(host.docker("ps -aq").ok().await.lines().count(), 1);
 
     // The next coracled does not take it for dead, and leaves it when it has to go.
@@ -310,7 +310,7 @@ async fn a_full_disk_halts_the_vm_until_there_is_room() {
     // Once more under the same coracled, with a client whose way to the guest is sought meanwhile.
     small.resize("130m").await;
     writer(&host, "second").await;
-    stands_still(&host).await;
+    is_halted(&host).await;
     let port = host.docker("port second 53/udp").ok().await;
     let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     client.send_to(b"hello", port.trim()).await.unwrap();

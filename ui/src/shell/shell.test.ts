@@ -1,3 +1,4 @@
+import { render, screen } from "@testing-library/svelte";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { Cleanup, Container, Preferences, Settings, VmUsage } from "../lib/bindings";
 
@@ -32,6 +33,7 @@ import { view } from "../lib/stores/view.svelte";
 import { vm } from "../lib/stores/vm.svelte";
 import { registerAlways, registerVm } from "./actions";
 import { entries } from "./palette";
+import VmCard from "./VmCard.svelte";
 
 const container = (name: string, state: string): Container =>
   ({ id: `id-${name}`, name, image: "nginx", command: "", state, status: "", created_unix_s: 1, ports: [], project: null, service: null });
@@ -141,6 +143,13 @@ describe("the virtual machine", () => {
     expect(ipc.vmUsage).toHaveBeenCalledTimes(2);
     away.forEach((leave) => leave());
     expect([close.mock.calls.length, vm.history.length]).toEqual([2, 0]);
+  });
+
+  it("says why it stands still, and not that it runs", () => {
+    session.vm = { ...RUNNING, halted: "this computer's disk is full" };
+    render(VmCard);
+    expect(screen.getByTestId("vm-state").textContent).toBe("Halted");
+    expect(screen.getByTestId("vm-halted").textContent).toBe("this computer's disk is full");
   });
 
   it("is stopped at once, but not from under containers without asking", () => {

@@ -68,7 +68,7 @@ pub(crate) fn describe(status: &VmStatus) -> String {
         VmStatus::Off => "off".into(),
         VmStatus::Booting { stage, .. } if stage.is_empty() => "booting".into(),
         VmStatus::Booting { stage, .. } => format!("booting ({stage})"),
-        VmStatus::Running { halted: Some(why), .. } => format!("standing still: {why}"),
+        VmStatus::Running { halted: Some(why), .. } => format!("halted: {why}"),
         VmStatus::Running { boot_ms, accelerator, transport, .. } => {
             let boot = boot_ms.map_or(String::new(), |ms| format!(", booted in {:.1} s", ms as f64 / 1000.0));
             let slow = if accelerator == "tcg" { " (software emulation)" } else { "" };

@@ -28,7 +28,7 @@ async fn renew_link(machine: &mut dyn Machine) -> Result<(), RepairError> {
 
 fn no_room(disks: &Path) -> String {
     format!(
-        "no room on this computer's disk, where {} is: it goes on by itself when there is some",
+        "this computer's disk is full; it goes on by itself when there is room again at {}",
         disks.display()
     )
 }
@@ -63,10 +63,10 @@ impl Live {
         let mut halted = machine.halted();
         // It would not answer, and is not dead for that.
         while *halted.borrow() {
-            tracing::error!("the VM that was left running stands still until this computer's disk has room");
+            tracing::error!("the VM that was left running is halted until this computer's disk has room");
             tokio::select! {
                 _ = halted.wait_for(|halted| !halted) => {}
-                () = cancel.cancelled() => return Err("it stands still and is left as it is".to_owned()),
+                () = cancel.cancelled() => return Err("it is halted and left as it is".to_owned()),
             }
             if let Err(error) = renew_link(&mut *machine).await {
                 tracing::warn!(reason = chain(&error), "the way to the VM is not renewed");

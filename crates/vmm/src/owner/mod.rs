@@ -488,7 +488,7 @@ impl Owner {
             && *live.halted.borrow()
         {
             self.tell();
-            tracing::error!(why = self.status.borrow().halted(), "the VM stands still");
+            tracing::error!(why = self.status.borrow().halted(), "the VM is halted");
         } else if let State::Running(live) = std::mem::replace(&mut self.state, State::Off) {
             tracing::info!("the VM goes on");
             self.state = State::Working(Work::go_on(live));
