@@ -1,4 +1,5 @@
-//! Notifications: a container that crashed or became unhealthy, a pull that finished while nobody looked.
+//! Notifications: a VM that is halted, a container that crashed or became unhealthy, a pull that finished while nobody
+//! looked.
 //!
 //! [`Attention`] decides from events alone; the rest shows what it decided.
 
@@ -27,6 +28,7 @@ const NOT_ENDING: [&str; 6] = ["1", "10", "12", "18", "19", "28"];
 /// What deserves a notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Notice {
+    Halted { why: String },
     Crashed { name: String, code: String },
     Unhealthy { name: String },
     Pulled { name: String },
@@ -36,6 +38,7 @@ enum Notice {
 #[derive(Default)]
 struct Attention {
     vm_runs: bool,
+    vm_is_halted: bool,
     /// Containers that were asked to end.
     asked: HashSet<String>,
     told: HashMap<String, Instant>,
@@ -44,7 +47,12 @@ struct Attention {
 impl Attention {
     fn hear(&mut self, news: &News, now: Instant) -> Option<Notice> {
         match news {
-            News::Vm(status) => self.vm_runs = status.is_running(),
+            News::Vm(status) => {
+                self.vm_runs = status.is_running();
+                let why = status.halted().map(str::to_owned);
+                let before = std::mem::replace(&mut self.vm_is_halted, why.is_some());
+                return why.filter(|_| !before).map(|why| Notice::Halted { why });
+            }
             News::Unreachable(_) => self.vm_runs = false,
             News::Event(event) => return self.hear_event(event, now),
             News::Connecting | News::Connected => {}
@@ -111,6 +119,7 @@ pub(crate) fn start(app: &AppHandle) {
 fn tell(app: &AppHandle, notice: &Notice) {
     let texts = app.state::<Spoken>().texts();
     let (title, body) = match notice {
+        Notice::Halted { why } => (texts.halted, why.clone()),
         Notice::Crashed { name, code } => {
             (filled(&texts.crashed, "name", name), filled(&texts.crashed_body, "code", code))
         }
@@ -192,6 +201,16 @@ mod tests {
             assert_eq!(attention.hear(&died, now).is_some(), told, "{before:?}");
         }
         assert_eq!(attentive().hear(&container("die", &[("exitCode", "0")]), now), None);
+    }
+
+    #[test]
+    fn a_halted_vm_is_told_once() {
+        let halted = r#"{"state": "running", "halted": "the disk is full"}"#;
+        let halted = News::Vm(serde_json::from_str(halted).unwrap());
+        let told = Some(Notice::Halted { why: "the disk is full".to_owned() });
+        let now = Instant::now();
+        let mut attention = attentive();
+        assert_eq!([attention.hear(&halted, now), attention.hear(&halted, now)], [told, None]);
     }
 
     #[test]

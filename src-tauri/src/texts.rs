@@ -41,6 +41,8 @@ pub(crate) struct Texts {
     pub(crate) quit: String,
     #[serde(rename = "tray.quit.vm")]
     pub(crate) quit_and_stop_vm: String,
+    #[serde(rename = "notify.halted")]
+    pub(crate) halted: String,
     #[serde(rename = "notify.crashed")]
     pub(crate) crashed: String,
     #[serde(rename = "notify.crashed.body")]

@@ -75,6 +75,14 @@ impl VmStatus {
         matches!(self, Self::Running { .. })
     }
 
+    /// Why the VM does not go on at present, although it runs.
+    pub fn halted(&self) -> Option<&str> {
+        match self {
+            Self::Running { halted, .. } => halted.as_deref(),
+            _ => None,
+        }
+    }
+
     /// Whether the state is one that changes by itself.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Booting { .. } | Self::Stopping)

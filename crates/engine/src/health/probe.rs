@@ -14,6 +14,7 @@ use crate::agent::{QUICK, call};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::frames::Frames;
+use crate::machine::goes_on;
 use crate::options::ExecStart;
 use crate::signal::SIGKILL;
 use crate::task::{Command, Shared};
@@ -43,10 +44,17 @@ async fn watch(shared: Arc<Shared>, id: ContainerId, plan: Plan, started_unix_ns
         let status = handle.now().health.as_ref().map_or(Status::Starting, |health| health.status);
         tokio::time::sleep(plan.pause(status, started_unix_ns, now_unix_ns())).await;
         // Without the VM's agent nothing is known; the container's health is not to blame.
-        if shared.machine_of(&handle.now().record).agent().is_none() {
+        let answers = || {
+            let machine = shared.machine_of(&handle.now().record);
+            machine.agent().is_some() && goes_on(&*machine).is_ok()
+        };
+        if !answers() {
             continue;
         }
         let outcome = probe(&shared, &id, &plan).await;
+        if !answers() {
+            continue;
+        }
         if handle.commands.send(Command::Health { started_unix_ns, outcome }).await.is_err() {
             return;
         }
