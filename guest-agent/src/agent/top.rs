@@ -63,6 +63,7 @@ fn stat(text: &str, boot_unix_s: u64) -> Option<v1::ProcessInfo> {
         pgid: small(2),
         sid: small(3),
         tty: terminal(number(4)),
+        flags: small(6),
         cpu_ms: (number(11) + number(12)) * MS_PER_TICK,
         priority: signed(15),
         nice: signed(16),
@@ -99,6 +100,8 @@ fn one(pid: u32, boot_unix_s: u64) -> Option<v1::ProcessInfo> {
     let status = fs::read_to_string(file("status")).unwrap_or_default();
     process.uid = effective(&status, "Uid:");
     process.gid = effective(&status, "Gid:");
+    let waits_in = fs::read_to_string(file("wchan")).unwrap_or_default();
+    process.waits_in = Some(waits_in).filter(|name| name != "0").unwrap_or_default();
     let mut arguments = fs::read(file("cmdline")).unwrap_or_default();
     arguments.truncate(MAX_ARGUMENTS_BYTES);
     process.arguments =
@@ -152,7 +155,7 @@ mod tests {
         assert_eq!((process.pid, process.ppid, process.command.as_str()), (42, 1, "a) b (c"));
         assert_eq!((process.tty.as_str(), process.cpu_ms, process.nice), ("pts/0", 100, 5));
         assert_eq!((process.started_unix_ms, process.resident_bytes), (1_002_500, 1_024_000));
-        assert_eq!(process.threads, 2);
+        assert_eq!((process.threads, process.flags), (2, 0x40_0100));
         assert_eq!(stat("nonsense", 0), None);
     }
 

@@ -38,6 +38,9 @@ async fn stats_top_and_update() {
         host.docker("top busy -eo pid,comm").ok().await.lines().last().unwrap().split_whitespace().last(),
         Some("sh")
     );
+    host.docker_args(["run", "-d", "--name", "sleeps", HELLO, "sleep", "1000"]).ok().await;
+    let waits = host.docker("top sleeps -eo pid,wchan").ok().await;
+    assert!(waits.ends_with(" hrtime"), "it waits in hrtimer_nanosleep: {waits}");
     for (arguments, text) in [
         ("top busy -Q", "ps: error: unsupported SysV option"),
         ("top idle", "is not running"),

@@ -38,6 +38,7 @@ enum Field {
     Command,
     Arguments,
     Flags,
+    WaitsIn,
     Nothing,
 }
 
@@ -93,7 +94,7 @@ const NAMES: &[(&[&str], &str, Field)] = &[
     (&["args", "command"], "COMMAND", Field::Arguments),
     (&["cmd"], "CMD", Field::Arguments),
     (&["f", "flag", "flags"], "F", Field::Flags),
-    (&["wchan"], "WCHAN", Field::Nothing),
+    (&["wchan"], "WCHAN", Field::WaitsIn),
 ];
 
 fn fixed(columns: &[(&str, Field)]) -> Vec<Column> {
@@ -221,7 +222,7 @@ fn long() -> Vec<Column> {
         ("NI", Field::Nice),
         ("ADDR", Field::Nothing),
         ("SZ", Field::Pages),
-        ("WCHAN", Field::Nothing),
+        ("WCHAN", Field::WaitsIn),
         ("TTY", Field::Tty),
         ("TIME", Field::Cpu),
         ("CMD", Field::Command),
@@ -296,9 +297,18 @@ fn value(field: Field, process: &ProcessInfo, when: When) -> String {
         Field::Threads => process.threads.to_string(),
         Field::Command => process.command.clone(),
         Field::Arguments => process.arguments.clone(),
-        Field::Flags => "4".to_owned(),
+        // Two of the kernel's flags: forked without exec (1), used root's privileges (4).
+        Field::Flags => (process.flags >> 6 & 7).to_string(),
+        Field::WaitsIn => waits_in(&process.waits_in),
+        // ADDR: ps has shown no address for decades.
         Field::Nothing => "-".to_owned(),
     }
+}
+
+/// As wide as the column.
+fn waits_in(name: &str) -> String {
+    let name = name.trim_start_matches(['.', '_']);
+    if name.is_empty() { "-".to_owned() } else { name.chars().take(6).collect() }
 }
 
 /// The state with its marks.
@@ -405,6 +415,8 @@ mod tests {
             threads: 3,
             command: "nginx".into(),
             arguments: "nginx -g x".into(),
+            flags: 0x40_0100,
+            waits_in: "do_epoll_wait".into(),
             ..ProcessInfo::default()
         };
         let when = When { now_unix_ms: 10 * day + 7_322_000, memory_bytes: 20480 };
@@ -412,6 +424,7 @@ mod tests {
         assert_eq!(show("-ef"), "web|12|1|50|00:00|?|01:01:01|nginx -g x");
         assert_eq!(show("aux"), "web|12|50.0|10.0|8|2|?|Ssl|00:00|61:01|nginx -g x");
         assert_eq!(show("-o pid,etime,comm"), "12|02:02:02|nginx");
+        assert_eq!(show("-o f,pid,wchan"), "4|12|do_epo");
         let later = When { now_unix_ms: 12 * day, ..when };
         assert_eq!(row(&columns("-o pid,stime").unwrap(), &process, later)[1], "Jan11");
     }
