@@ -19,12 +19,10 @@ const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(12);
 /// From that answer until the guest is off: sync and unmount.
 const POWER_OFF_DEADLINE: Duration = Duration::from_secs(10);
 
-async fn renew_link(machine: &mut dyn Machine) -> Result<(), RepairError> {
-    match machine.repair_link().await {
-        Err(RepairError::Nothing(_)) => Ok(()),
-        renewed => renewed,
-    }
-}
+/// How long an agent may take to answer on a way that is new.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+/// How often the way is made anew for an agent that does not: who connects at the wrong moment breaks it again.
+const RENEWALS: usize = 3;
 
 fn no_room(disks: &Path) -> String {
     format!(
@@ -68,8 +66,9 @@ impl Live {
                 _ = halted.wait_for(|halted| !halted) => {}
                 () = cancel.cancelled() => return Err("it is halted and left as it is".to_owned()),
             }
-            if let Err(error) = renew_link(&mut *machine).await {
-                tracing::warn!(reason = chain(&error), "the way to the VM is not renewed");
+            match machine.repair_link().await {
+                Ok(()) | Err(RepairError::Nothing(_)) => {}
+                Err(error) => tracing::warn!(reason = chain(&error), "the way to the VM is not renewed"),
             }
         }
         let gone = CancellationToken::new();
@@ -124,9 +123,23 @@ impl Live {
         }
     }
 
-    /// Makes the way to the guest anew, where it is one that can break.
+    /// Whether its agent can be reached.
+    pub(super) fn answers(&self) -> impl Future<Output = bool> + Send + use<> {
+        let agent = self.agent.clone();
+        async move { agent.answers(ANSWER_DEADLINE).await }
+    }
+
+    /// Makes the way to the guest anew.
     pub(super) async fn renew_link(&mut self) -> Result<(), RepairError> {
-        renew_link(&mut *self.machine).await
+        for _ in 0..RENEWALS {
+            self.machine.repair_link().await?;
+            if self.answers().await {
+                return Ok(());
+            }
+        }
+        // Nothing says that it is dead: a host may be that busy.
+        tracing::warn!("the agent does not answer on the new way either");
+        Ok(())
     }
 
     /// The clean way down: the agent's Shutdown, then ever harder.

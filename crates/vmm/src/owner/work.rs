@@ -1,7 +1,6 @@
 //! The pieces of work that take the owner more than a moment.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -13,9 +12,6 @@ use crate::agent::HelloPort;
 use crate::policy::Phase;
 use crate::process::host_boot_id;
 use crate::{Hypervisor, Record, RepairError, StopError, VmConfig};
-
-/// How long an agent whose VM has just gone on may take to answer.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Work under way.
 pub(super) struct Work {
@@ -72,7 +68,7 @@ impl Work {
 
     pub(super) fn repair(mut live: Box<Live>) -> Self {
         Self::new(Phase::Repairing, async move {
-            let repaired = live.machine.repair_link().await;
+            let repaired = live.renew_link().await;
             Outcome::Repaired(live, repaired)
         })
     }
@@ -80,11 +76,14 @@ impl Work {
     /// After the VM stood still. A vsock daemon does not always survive what was said meanwhile.
     pub(super) fn go_on(mut live: Box<Live>) -> Self {
         Self::new(Phase::Repairing, async move {
-            if live.agent.answers(ANSWER_DEADLINE).await {
+            if live.answers().await {
                 return Outcome::Devices(live);
             }
-            let repaired = live.renew_link().await;
-            Outcome::Repaired(live, repaired)
+            match live.renew_link().await {
+                // No way that could be broken: it is slow.
+                Err(RepairError::Nothing(_)) => Outcome::Devices(live),
+                repaired => Outcome::Repaired(live, repaired),
+            }
         })
     }
 

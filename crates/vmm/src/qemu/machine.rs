@@ -30,6 +30,11 @@ const CONTROL_DEADLINE: Duration = Duration::from_secs(20);
 const ATTACH_DEADLINE: Duration = Duration::from_secs(10);
 /// The guest's part in unplugging, under emulation.
 const UNPLUG_DEADLINE: Duration = Duration::from_secs(10);
+/// The guest's part in taking a device into use, likewise.
+const PLUG_DEADLINE: Duration = Duration::from_secs(10);
+/// The same where QEMU does not tell.
+const UNTOLD: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(10);
 const QUIT_DEADLINE: Duration = Duration::from_secs(3);
 const TERMINATE_DEADLINE: Duration = Duration::from_secs(1);
 const KILL_DEADLINE: Duration = Duration::from_secs(5);
@@ -228,6 +233,28 @@ impl QemuMachine {
         control.run(command).await.map_err(|error| refused(crate::error::chain(&error)))
     }
 
+    /// Waits until the guest has taken the link's device into use. A daemon to which somebody connects before that never
+    /// passes anything on (vhost-device-vsock 0.3.0: an error at its queues ends its thread).
+    async fn link_is_used(&self) {
+        let path = format!("/machine/peripheral/{LINK_DEVICE}/virtio-backend");
+        let used = async {
+            loop {
+                let ask = qmp::x_query_virtio_status { path: path.clone() };
+                match self.run("x-query-virtio-status", ask).await {
+                    Ok(status) if status.vhost_started => return,
+                    Ok(_) => tokio::time::sleep(LOOK).await,
+                    Err(error) => {
+                        tracing::debug!(%error, "this QEMU does not tell of its devices");
+                        return tokio::time::sleep(UNTOLD).await;
+                    }
+                }
+            }
+        };
+        if tokio::time::timeout(PLUG_DEADLINE, used).await.is_err() {
+            tracing::warn!("the guest does not use the vsock device within {PLUG_DEADLINE:?}");
+        }
+    }
+
     /// Unplugs a device and waits until the guest has let go of it; done when there is none.
     pub(super) async fn unplug_device(&self, device: &str) -> Result<(), UnplugError> {
         let Some(control) = &self.control else { return Ok(()) };
@@ -328,6 +355,7 @@ impl Machine for QemuMachine {
         let device =
             qmp::device_add::new(LINK_DRIVER, LINK_DEVICE.to_owned(), LINK_BUS.to_owned(), properties);
         self.run("device_add", device).await?;
+        self.link_is_used().await;
         Ok(())
     }
 
