@@ -245,6 +245,8 @@ async fn a_full_disk_fails_the_pull_and_nothing_else() {
     let listed = host.docker_args(["images", "-q", &reference]).ok().await;
     let still_runs = host.docker("run --rm coracle/hello echo fine").finish().await;
     let free = Run::new("df").args(["--output=used", "-B1", &small.0]).ok().await;
+    // The folder that it lies in goes with the host.
+    drop(small);
     host.finish().await;
     assert!(failed.code != 0 && failed.stderr.to_lowercase().contains("space"), "{failed:?}");
     assert_eq!(listed, "");
@@ -320,6 +322,7 @@ async fn a_full_disk_halts_the_vm_until_there_is_room() {
     host.docker("exec second true").ok().await;
     assert_eq!(host.docker("inspect -f {{.RestartCount}} first second").ok().await, "0\n0");
     assert_eq!(host.process("qemu-system-x86_64"), qemu);
+    drop(small);
     host.finish().await;
 }
 
