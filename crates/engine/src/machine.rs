@@ -79,13 +79,20 @@ pub trait Machine: Send + Sync {
     }
 }
 
+/// Whether a VM that runs goes on.
+///
 /// # Errors
-/// [`Error::VmHalted`]: it runs, and would not answer.
+/// [`Error::VmHalted`]: it would not answer.
 pub(crate) fn goes_on(machine: &dyn Machine) -> Result<(), Error> {
     match machine.status().as_ref().and_then(vmm::Status::halted) {
         Some(why) => Err(Error::VmHalted(why.to_owned())),
         None => Ok(()),
     }
+}
+
+/// The agent, if the VM runs and goes on.
+pub(crate) fn answering(machine: &dyn Machine) -> Option<vmm::Agent> {
+    machine.agent().filter(|_| goes_on(machine).is_ok())
 }
 
 /// The agent of a VM that is wanted for `doing`, and is not started for it. One that is on its way is waited for, up to

@@ -14,7 +14,7 @@ use crate::agent::{QUICK, call};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::frames::Frames;
-use crate::machine::goes_on;
+use crate::machine::answering;
 use crate::options::ExecStart;
 use crate::signal::SIGKILL;
 use crate::task::{Command, Shared};
@@ -44,10 +44,7 @@ async fn watch(shared: Arc<Shared>, id: ContainerId, plan: Plan, started_unix_ns
         let status = handle.now().health.as_ref().map_or(Status::Starting, |health| health.status);
         tokio::time::sleep(plan.pause(status, started_unix_ns, now_unix_ns())).await;
         // Without the VM's agent nothing is known; the container's health is not to blame.
-        let answers = || {
-            let machine = shared.machine_of(&handle.now().record);
-            machine.agent().is_some() && goes_on(&*machine).is_ok()
-        };
+        let answers = || answering(&*shared.machine_of(&handle.now().record)).is_some();
         if !answers() {
             continue;
         }

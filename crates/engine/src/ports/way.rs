@@ -10,7 +10,7 @@ use types::ContainerId;
 
 use super::binding::{Port, Protocol};
 use super::straight::Straight;
-use crate::machine::{Machine, goes_on};
+use crate::machine::{Machine, answering};
 use crate::network::Networks;
 use crate::own_vm::OwnVms;
 use crate::record::Record;
@@ -112,8 +112,7 @@ impl Way for Guest {
         // Looked up each time: networks come and go while it runs.
         let view = self.registry.get(container).map(|handle| handle.now()).ok_or(DialError::NoAddress)?;
         let has_own = view.record.has_own_vm();
-        let present = || self.machine.agent().filter(|_| goes_on(&*self.machine).is_ok());
-        let agent = if has_own { self.own_vms.agent(container) } else { present() };
+        let agent = if has_own { self.own_vms.agent(container) } else { answering(&*self.machine) };
         let agent = agent.ok_or(DialError::VmOff)?;
         let address = self.place(&view.record).address.ok_or(DialError::NoAddress)?;
         let address = address.to_string();

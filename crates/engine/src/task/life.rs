@@ -11,7 +11,7 @@ use super::Task;
 use super::attach::Parked;
 use crate::agent::{CallError, QUICK, SLOW, call, process, start_failure};
 use crate::error::{Error, StateConflict};
-use crate::machine::goes_on;
+use crate::machine::{answering, goes_on};
 use crate::restart;
 use crate::session::Of;
 use crate::signal::{self, SIGKILL, SIGTERM};
@@ -413,8 +413,7 @@ impl Task {
         if self.record.has_own_vm() {
             return;
         }
-        let agent = self.shared.machine.agent().filter(|_| goes_on(&*self.shared.machine).is_ok());
-        let Some(agent) = agent else { return };
+        let Some(agent) = answering(&*self.shared.machine) else { return };
         let (images, id, image) = (self.shared.images.clone(), self.record.id.to_string(), self.record.image);
         self.preparation = Some(tokio::spawn(async move {
             let Ok(image) = images.get(&image.to_string()).await else { return };
